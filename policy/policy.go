@@ -1,0 +1,90 @@
+// Package policy decides who goes where, and whether this node should be
+// announced at all. Decide is pure: the same configuration, view and time
+// always give the same plan. It never does I/O, reads a clock or starts a
+// goroutine.
+package policy
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Gateway is a VPN gateway or Mobile IPv6 home agent that clients can be
+// redirected to.
+type Gateway struct {
+	Name       string
+	Addresses  []netip.Addr // unicast, at most one per family
+	FQDN       string       // lower case, without a final dot; "" if none
+	RedirectBy RedirectBy
+	Weight     int  // share of newcomers relative to the other gateways, 0 to 65535; 0: none
+	Capacity   int  // sessions; 0: unknown
+	Self       bool // runs on this very host
+}
+
+// Address returns g's address in the family of like, and whether it has one.
+func (g *Gateway) Address(like netip.Addr) (netip.Addr, bool) {
+	for _, a := range g.Addresses {
+		if a.Is4() == like.Is4() {
+			return a, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// RedirectBy says how a REDIRECT names a gateway (RFC 5685 section 9.2).
+type RedirectBy string
+
+// The ways to name a gateway.
+const (
+	ByAddress RedirectBy = "address"
+	ByFQDN    RedirectBy = "fqdn"
+)
+
+// Choose is the way a gateway is chosen among the usable ones of a pool.
+type Choose string
+
+// The ways to choose.
+const (
+	Sticky      Choose = "sticky"       // the same client, the same gateway
+	LeastLoaded Choose = "least-loaded" // the emptier of two
+	SelfFirst   Choose = "self-first"   // this host's own gateway while it is usable
+)
+
+// Key is what makes two requests come from the same client.
+type Key string
+
+// The client keys.
+const (
+	BySource    Key = "source"     // IPv4 address or IPv6 /64
+	BySourceSPI Key = "source+spi" // that, and the initiator's SPI
+)
+
+// Pool is a subscription profile: the gateways that serve a set of clients.
+type Pool struct {
+	Name       string
+	Gateways   []string       // names, in the configuration's order
+	Sources    []netip.Prefix // by where the client comes from
+	Identities []string       // by who the client is
+}
+
+// Config is what the operator wants; it does not change between reloads.
+type Config struct {
+	Addresses []netip.Addr   // anycast addresses, owned and answered from
+	Prefixes  []netip.Prefix // announced
+	Gateways  []Gateway
+	Pools     []Pool
+	Choose    Choose
+	Key       Key
+	Seed      string // keys the client hash; the same on all nodes of a service
+	DrainWait time.Duration
+	Settle    time.Duration
+	Zones     []Zone
+}
+
+// Zone is a DNS zone that the node publishes records in.
+type Zone struct {
+	Name     string   // fully qualified, lower case
+	Names    []string // get the anycast addresses; fully qualified, lower case
+	Gateways bool     // publish each gateway's FQDN that lies in this zone
+	TTL      uint32   // seconds
+}
