@@ -21,16 +21,6 @@ type Gateway struct {
 	Self       bool // runs on this very host
 }
 
-// Address returns g's address in the family of like, and whether it has one.
-func (g *Gateway) Address(like netip.Addr) (netip.Addr, bool) {
-	for _, a := range g.Addresses {
-		if a.Is4() == like.Is4() {
-			return a, true
-		}
-	}
-	return netip.Addr{}, false
-}
-
 // RedirectBy says how a REDIRECT names a gateway (RFC 5685 section 9.2).
 type RedirectBy string
 

@@ -1,0 +1,222 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Decide says what must be true, given what is wanted and what is known. It
+// is pure: view's own record of the past is all that it goes on.
+func Decide(cfg *Config, view *View, now time.Time) Plan {
+	d := decision{cfg: cfg, view: view, now: now}
+	d.plan.Table = d.table()
+	d.plan.Gateways = d.gateways()
+	for _, p := range cfg.Prefixes {
+		d.plan.Routes = append(d.plan.Routes, d.route(p))
+	}
+	d.plan.Addresses = d.addresses()
+	d.plan.Records = d.records()
+	return d.plan
+}
+
+// decision is a Decide under way.
+type decision struct {
+	cfg  *Config
+	view *View
+	now  time.Time
+	plan Plan
+}
+
+// table returns the table of all usable gateways.
+func (d *decision) table() *Table {
+	return newTable(d.cfg, func(g *Gateway, f family) (Target, bool) {
+		target, fact := d.usable(g, f)
+		return target, fact.OK
+	}, d.view.Table)
+}
+
+// usable says whether g takes clients of family f, and by which target.
+func (d *decision) usable(g *Gateway, f family) (Target, Fact) {
+	t := Target{Gateway: g.Name}
+	t.Addr, _ = g.family(f)
+	if why, drained := d.view.Drained[g.Name]; drained {
+		return t, Fact{false, "drained: " + why}
+	}
+	if g.Weight <= 0 {
+		return t, Fact{false, "weight 0"}
+	}
+	if g.RedirectBy == ByFQDN {
+		t.FQDN = g.FQDN
+		return t, d.anyAlive(g)
+	}
+	if !t.Addr.IsValid() {
+		return t, Fact{false, "no " + f.String() + " address"}
+	}
+	return t, d.alive(t.Addr)
+}
+
+// alive says whether address a has been proved to live.
+func (d *decision) alive(a netip.Addr) Fact {
+	h, ok := d.view.Health[a]
+	if !ok || h.State == Unknown {
+		return Fact{false, a.String() + " not proved alive yet"}
+	}
+	return Fact{h.State == Up, a.String() + " " + h.Reason}
+}
+
+// anyAlive says whether a gateway named by FQDN lives on any address: which
+// one the client will resolve is not ours to know. Without addresses there is
+// nothing to probe.
+func (d *decision) anyAlive(g *Gateway) Fact {
+	if len(g.Addresses) == 0 {
+		return Fact{true, "no address to probe: " + g.FQDN + " is taken as alive"}
+	}
+	var reasons []string
+	for _, a := range g.Addresses {
+		f := d.alive(a)
+		if f.OK {
+			return f
+		}
+		reasons = append(reasons, f.Reason)
+	}
+	return Fact{false, strings.Join(reasons, "; ")}
+}
+
+// gateways sums up which gateways take newcomers.
+func (d *decision) gateways() []GatewayPlan {
+	pools := map[string][]string{}
+	for _, p := range d.plan.Table.pools {
+		for _, name := range p.members {
+			pools[name] = append(pools[name], p.name)
+		}
+	}
+	var out []GatewayPlan
+	for i := range d.cfg.Gateways {
+		g := &d.cfg.Gateways[i]
+		gp := GatewayPlan{Name: g.Name, Pools: pools[g.Name]}
+		var reasons []string
+		for _, f := range []family{ipv4, ipv6} {
+			_, fact := d.usable(g, f)
+			if _, has := g.family(f); !has && len(g.Addresses) > 0 {
+				continue
+			}
+			gp.Usable = gp.Usable || fact.OK
+			if !slices.Contains(reasons, fact.Reason) {
+				reasons = append(reasons, fact.Reason)
+			}
+		}
+		gp.Reason = strings.Join(reasons, "; ")
+		out = append(out, gp)
+	}
+	return out
+}
+
+// family returns g's address in family f.
+func (g *Gateway) family(f family) (netip.Addr, bool) {
+	for _, a := range g.Addresses {
+		if familyOf(a) == f {
+			return a, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// String returns "IPv4" or "IPv6".
+func (f family) String() string {
+	if f == ipv4 {
+		return "IPv4"
+	}
+	return "IPv6"
+}
+
+// addresses says which anycast addresses are to be on the host and answered
+// from: all, until a stop has withdrawn every route and settled. Sockets go
+// before addresses.
+func (d *decision) addresses() []AddressPlan {
+	closing := d.view.Stopping && d.settled()
+	listening, installed := false, false
+	for _, own := range d.view.Own {
+		listening = listening || own.Listening.OK
+		installed = installed || own.Installed.OK
+	}
+	var out []AddressPlan
+	for _, a := range d.cfg.Addresses {
+		ap := AddressPlan{Addr: a, Install: true, Listen: true, Reason: "anycast address of this node"}
+		if closing {
+			ap.Listen, ap.Install, ap.Reason = false, listening, "the daemon stops"
+		}
+		out = append(out, ap)
+	}
+	d.plan.Stopped = closing && !listening && !installed
+	return out
+}
+
+// settled says whether all routes are withdrawn for long enough that nothing
+// arrives any more, and asks for another decision when they will be.
+func (d *decision) settled() bool {
+	settled := true
+	for _, r := range d.plan.Routes {
+		switch until := r.Since.Add(d.cfg.Settle); {
+		case r.Wish != Withdrawn:
+			settled = false
+		case r.Ever && d.now.Before(until):
+			settled = false
+			d.again(until)
+		}
+	}
+	return settled
+}
+
+// again asks for another decision at t, if none is asked for earlier.
+func (d *decision) again(t time.Time) {
+	if d.plan.Next.IsZero() || t.Before(d.plan.Next) {
+		d.plan.Next = t
+	}
+}
+
+// records returns what is to be published: the service names as soon as the
+// prefix of their address has been announced, and from then on, for other
+// front-ends share the name; the gateways' own names at once, so that a client
+// redirected by FQDN always finds them.
+func (d *decision) records() []RecordPlan {
+	var out []RecordPlan
+	for _, z := range d.cfg.Zones {
+		for _, name := range z.Names {
+			for _, a := range d.cfg.Addresses {
+				publish, reason := d.published(a)
+				out = append(out, RecordPlan{z.Name, name, a, z.TTL, publish, reason})
+			}
+		}
+		if !z.Gateways {
+			continue
+		}
+		for _, g := range d.cfg.Gateways {
+			if !InZone(g.FQDN, z.Name) {
+				continue
+			}
+			for _, a := range g.Addresses {
+				out = append(out, RecordPlan{z.Name, g.FQDN + ".", a, z.TTL, true, "address of gateway " + g.Name})
+			}
+		}
+	}
+	return out
+}
+
+// InZone says whether host, without a final dot, lies in zone, with one.
+func InZone(host, zone string) bool {
+	host += "."
+	return len(host) > 1 && (zone == "." || host == zone || strings.HasSuffix(host, "."+zone))
+}
+
+// published says whether the anycast address a belongs into the DNS.
+func (d *decision) published(a netip.Addr) (bool, string) {
+	for _, r := range d.plan.Routes {
+		if r.Prefix.Contains(a) && r.Ever {
+			return true, "anycast address"
+		}
+	}
+	return false, fmt.Sprintf("waits until a prefix of %s has been announced", a)
+}

@@ -1,0 +1,103 @@
+package policy
+
+import "net/netip"
+
+// condition must hold before a prefix is announced.
+type condition struct {
+	name string
+	met  func(*decision, netip.Prefix) Fact
+	// graceful: when it is lost the node can still answer, so the fabric is
+	// asked to move first (RFC 8326); else the route goes at once.
+	graceful bool
+}
+
+// bringUp returns the order of bring-up: each step presupposes the ones before.
+// The last step, BGP announce before DNS, is in records.
+func bringUp() []condition {
+	return []condition{
+		{"not draining", (*decision).inService, true},
+		{"address on the host", own(func(o Own) Fact { return o.Installed }, "not on the host yet"), false},
+		{"sockets", own(func(o Own) Fact { return o.Listening }, "no socket yet"), false},
+		{"a usable gateway", (*decision).served, true},
+		{"answers its own probe", own(func(o Own) Fact { return o.Answers }, "own probe not answered yet"), false},
+	}
+}
+
+// route says what is to be done with prefix p.
+func (d *decision) route(p netip.Prefix) RoutePlan {
+	last := d.view.Routes[p]
+	if last.Wish == "" {
+		last.Wish = Withdrawn
+	}
+	for _, c := range bringUp() {
+		if fact := c.met(d, p); !fact.OK {
+			return d.lower(p, last, fact.Reason, c.graceful)
+		}
+	}
+	return RoutePlan{p, d.turn(last, Announced), "in service"}
+}
+
+// lower takes p down one step: by graceful shutdown, and after DrainWait
+// withdrawn; at once if not graceful.
+func (d *decision) lower(p netip.Prefix, last RouteState, reason string, graceful bool) RoutePlan {
+	if !graceful || last.Wish == Withdrawn || d.cfg.DrainWait <= 0 {
+		return RoutePlan{p, d.turn(last, Withdrawn), reason}
+	}
+	if last.Wish == Announced {
+		last = d.turn(last, GracefulShutdown)
+	}
+	until := last.Since.Add(d.cfg.DrainWait)
+	if !d.now.Before(until) {
+		return RoutePlan{p, d.turn(last, Withdrawn), reason}
+	}
+	d.again(until)
+	return RoutePlan{p, last, reason}
+}
+
+// turn returns last with the given wish, from now on if that is new.
+func (d *decision) turn(last RouteState, wish RouteWish) RouteState {
+	if last.Wish != wish {
+		last.Wish, last.Since = wish, d.now
+	}
+	last.Ever = last.Ever || wish == Announced
+	return last
+}
+
+// inService says whether the operator wants the node to be announced.
+func (d *decision) inService(netip.Prefix) Fact {
+	switch {
+	case d.view.Stopping:
+		return Fact{false, "the daemon stops"}
+	case d.view.Node != "":
+		return Fact{false, "node drained: " + d.view.Node}
+	}
+	return Fact{true, ""}
+}
+
+// own returns the condition that fact holds for every address in a prefix.
+func own(fact func(Own) Fact, otherwise string) func(*decision, netip.Prefix) Fact {
+	return func(d *decision, p netip.Prefix) Fact {
+		for _, a := range d.cfg.Addresses {
+			if !p.Contains(a) {
+				continue
+			}
+			f := fact(d.view.Own[a])
+			if f.OK {
+				continue
+			}
+			if f.Reason == "" {
+				f.Reason = otherwise
+			}
+			return Fact{false, a.String() + ": " + f.Reason}
+		}
+		return Fact{true, ""}
+	}
+}
+
+// served says whether clients of p's family get a gateway.
+func (d *decision) served(p netip.Prefix) Fact {
+	if d.plan.Table.Serves(p.Addr()) {
+		return Fact{true, ""}
+	}
+	return Fact{false, "no usable gateway for " + familyOf(p.Addr()).String() + " clients"}
+}

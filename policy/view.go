@@ -1,0 +1,111 @@
+package policy
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Fact is something observed, with its reason in words.
+type Fact struct {
+	OK     bool
+	Reason string
+}
+
+// Liveness is what probes have shown of an address.
+type Liveness string
+
+// The states of an address.
+const (
+	Unknown Liveness = "unknown" // not yet proved either way
+	Up      Liveness = "up"
+	Down    Liveness = "down"
+)
+
+// Health is the liveness of one gateway address.
+type Health struct {
+	State  Liveness
+	Reason string
+	Since  time.Time
+}
+
+// Own is what is known of one anycast address of this node.
+type Own struct {
+	Installed Fact // it is on the host
+	Listening Fact // every socket of it is open
+	Answers   Fact // it answers a probe
+}
+
+// View is what is known when Decide is asked. Maps may lack entries: what is
+// not there has not been observed yet.
+type View struct {
+	Health   map[netip.Addr]Health // of gateway addresses
+	Drained  map[string]string     // gateways that take no newcomers, and why
+	Own      map[netip.Addr]Own
+	Node     string // why the node is drained; "": it is not
+	Stopping bool   // the daemon has been told to stop
+
+	// What the last plan said, which the next one goes on from.
+	Routes map[netip.Prefix]RouteState
+	Table  *Table
+}
+
+// RouteWish is what is to be done with a route.
+type RouteWish string
+
+// The wishes.
+const (
+	Withdrawn        RouteWish = "withdrawn"
+	Announced        RouteWish = "announced"
+	GracefulShutdown RouteWish = "graceful-shutdown" // announced with 65535:0 (RFC 8326), soon to be withdrawn
+)
+
+// RouteState is the wish for a route and its past.
+type RouteState struct {
+	Wish  RouteWish
+	Since time.Time
+	Ever  bool // it was announced since the daemon's start
+}
+
+// Plan is what must be true, and why.
+type Plan struct {
+	Table     *Table
+	Gateways  []GatewayPlan
+	Addresses []AddressPlan // all anycast addresses of the configuration
+	Routes    []RoutePlan   // all prefixes of the configuration
+	Records   []RecordPlan  // all records to be published
+	Next      time.Time     // when to decide again though nothing happened; zero: never
+	Stopped   bool          // the tear-down is complete
+}
+
+// GatewayPlan says whether a gateway takes newcomers.
+type GatewayPlan struct {
+	Name   string
+	Usable bool
+	Pools  []string
+	Reason string
+}
+
+// AddressPlan says whether an address is to be on the host and answered from.
+type AddressPlan struct {
+	Addr    netip.Addr
+	Install bool
+	Listen  bool
+	Reason  string
+}
+
+// RoutePlan says what is to be done with a prefix.
+type RoutePlan struct {
+	Prefix netip.Prefix
+	RouteState
+	Reason string
+}
+
+// RecordPlan is an A or AAAA record. One with Publish false waits and is not
+// to be touched yet.
+type RecordPlan struct {
+	Zone, Name string
+	Addr       netip.Addr
+	TTL        uint32
+	Publish    bool
+	Reason     string
+}
