@@ -1,0 +1,91 @@
+package ikefront
+
+import (
+	"net/netip"
+
+	"github.com/anycastd/anycastd/ikefront/ike"
+	"github.com/anycastd/anycastd/policy"
+)
+
+// markerLen is the length of the non-ESP marker, four zero octets (RFC 3948
+// section 2.2).
+const markerLen = 4
+
+// answer appends to out the answer to the datagram in from src; nothing, if
+// it gets none. natt says that it came to the NAT traversal port.
+func answer(out, in []byte, src netip.AddrPort, natt bool, table *policy.Table) ([]byte, Disposition) {
+	if natt {
+		switch kind := sort4500(in, src); kind {
+		case marked:
+			in, out = in[markerLen:], append(out, 0, 0, 0, 0)
+		case unmarked:
+		default:
+			return out, kind.disposition()
+		}
+	}
+	r, err := ike.ParseRequest(in)
+	switch {
+	case err == ike.NewVersion:
+		return answerVersion(out, in)
+	case err != nil:
+		return out, ofFault(err)
+	case !r.Supported:
+		return out, NoSupport
+	}
+	target := table.Pick(policy.Client{Source: src.Addr(), SPI: r.SPIi, From: r.From})
+	if target == nil {
+		return out, NoGateway
+	}
+	to := ike.GatewayID{Addr: target.Addr}
+	if target.FQDN != "" {
+		to = ike.GatewayID{FQDN: target.FQDN}
+	}
+	if ike.RedirectSize(&r, to) > len(in) {
+		return out, ReplyTooLong
+	}
+	return ike.AppendRedirect(out, &r, to), Redirected
+}
+
+// answerVersion answers a request of a higher major version, unless that
+// would amplify it (RFC 7296 section 2.5).
+func answerVersion(out, in []byte) ([]byte, Disposition) {
+	h, _ := ike.ParseHeader(in)
+	if uint64(h.Length) != uint64(len(in)) || ike.NotifySize(0) > len(in) {
+		return out, NewVersion
+	}
+	return ike.AppendNotify(out, h, ike.InvalidMajorVersion, nil), VersionAnswered
+}
+
+// kind4500 is what a datagram to port 4500 is.
+type kind4500 uint8
+
+const (
+	marked    kind4500 = iota // IKE behind a non-ESP marker
+	unmarked                  // IKE without one
+	keepalive                 // a single octet 0xFF
+	esp                       // anything else
+)
+
+// disposition returns that of a kind that is not IKE.
+func (k kind4500) disposition() Disposition {
+	if k == keepalive {
+		return Keepalive
+	}
+	return ESP
+}
+
+// sort4500 tells what a datagram to port 4500 is (RFC 3948 section 2). Without
+// a marker it is IKE only if it comes from port 500 and is as long as its IKE
+// header says: strongSwan leaves the marker out where either port is 500.
+func sort4500(in []byte, src netip.AddrPort) kind4500 {
+	if len(in) == 1 && in[0] == 0xFF {
+		return keepalive
+	}
+	if len(in) >= markerLen && in[0]|in[1]|in[2]|in[3] == 0 {
+		return marked
+	}
+	if h, ok := ike.ParseHeader(in); ok && src.Port() == 500 && uint64(h.Length) == uint64(len(in)) {
+		return unmarked
+	}
+	return esp
+}

@@ -1,0 +1,181 @@
+package ikefront
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/anycastd/anycastd/ikefront/ike"
+	"github.com/anycastd/anycastd/policy"
+)
+
+var (
+	gateway4 = netip.MustParseAddr("198.51.100.11")
+	gateway6 = netip.MustParseAddr("2001:db8:1::11")
+	client   = netip.MustParseAddrPort("192.0.2.7:500")
+)
+
+// table returns a table in which one gateway, alive, serves everybody.
+func table(g policy.Gateway) *policy.Table {
+	g.Name, g.Weight = "gw", 1
+	health := map[netip.Addr]policy.Health{}
+	for _, a := range g.Addresses {
+		health[a] = policy.Health{State: policy.Up}
+	}
+	cfg := &policy.Config{Gateways: []policy.Gateway{g}}
+	return policy.Decide(cfg, &policy.View{Health: health}, time.Unix(0, 0)).Table
+}
+
+func byAddress() *policy.Table {
+	return table(policy.Gateway{Addresses: []netip.Addr{gateway4, gateway6}, RedirectBy: policy.ByAddress})
+}
+
+// request returns an IKE_SA_INIT request that supports redirect.
+func request() []byte {
+	return ike.Init{
+		SPIi: 0x1122334455667788, Nonce: bytes.Repeat([]byte{9}, 32), Group: 31, KE: bytes.Repeat([]byte{1}, 32), Supported: true,
+	}.Append(nil)
+}
+
+// change returns the request with octet i set to v.
+func change(i int, v byte) []byte { b := request(); b[i] = v; return b }
+
+func TestEachDatagramHasOneDisposition(t *testing.T) {
+	marker := make([]byte, 4)
+	plain := ike.Init{SPIi: 1, Nonce: bytes.Repeat([]byte{9}, 32), Group: 31, KE: bytes.Repeat([]byte{1}, 32)}
+	critical := request()
+	critical[ike.HeaderLen+1] = 0x80
+	critical[16] = 200
+	small := ike.Init{SPIi: 1, Nonce: bytes.Repeat([]byte{9}, 16), Group: 31, KE: []byte{1}, Supported: true}.Append(nil)
+	long := table(policy.Gateway{FQDN: string(bytes.Repeat([]byte("a"), 255)), RedirectBy: policy.ByFQDN})
+	other := netip.MustParseAddrPort("192.0.2.7:40000")
+	for name, tc := range map[string]struct {
+		in    []byte
+		src   netip.AddrPort
+		natt  bool
+		table *policy.Table
+		want  Disposition
+	}{
+		"a client that supports redirect":               {in: request(), want: Redirected},
+		"behind the marker on 4500":                     {in: append(marker, request()...), natt: true, want: Redirected},
+		"without the marker on 4500, from port 500":     {in: request(), natt: true, want: Redirected},
+		"without the marker on 4500, from another port": {in: request(), src: other, natt: true, want: ESP},
+		"shorter than it says, on 4500 from port 500":   {in: request()[:100], natt: true, want: ESP},
+		"the marker on port 500":                        {in: append(marker, request()...), want: OldVersion},
+		"keep-alive":                                    {in: []byte{0xFF}, natt: true, want: Keepalive},
+		"ESP":                                           {in: bytes.Repeat([]byte{1}, 80), natt: true, src: other, want: ESP},
+		"nothing, on 4500":                              {in: nil, natt: true, want: ESP},
+		"the marker alone":                              {in: marker, natt: true, want: TooShort},
+		"nothing":                                       {in: nil, want: TooShort},
+		"IKEv1":                                         {in: change(17, 0x10), want: OldVersion},
+		"version 3":                                     {in: ike.AppendAliveProbe(nil, 1), want: VersionAnswered},
+		"version 3, a header alone: answer longer":      {in: ike.Header{SPIi: 1, Version: 0x30, Flags: 8, Length: 28}.Append(nil), want: NewVersion},
+		"version 3, wrong length":                       {in: change(17, 0x30)[:100], want: NewVersion},
+		"response":                                      {in: change(19, 0x20), want: Response},
+		"a response in version 3":                       {in: ike.Header{SPIi: 1, Version: 0x30, Flags: 0x28, Length: 28}.Append(nil), want: Response},
+		"IKE_AUTH":                                      {in: change(18, 35), want: OtherExchange},
+		"truncated":                                     {in: request()[:60], want: Malformed},
+		"unknown critical payload":                      {in: critical, want: CriticalPayload},
+		"no support of redirect":                        {in: plain.Append(nil), want: NoSupport},
+		"no gateway":                                    {in: request(), table: &policy.Table{}, want: NoGateway},
+		"a gateway's name longer than the request allows": {in: small, table: long, want: ReplyTooLong},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if tc.table == nil {
+				tc.table = byAddress()
+			}
+			if !tc.src.IsValid() {
+				tc.src = client
+			}
+			reply, got := answer(nil, tc.in, tc.src, tc.natt, tc.table)
+			if got != tc.want {
+				t.Errorf("want %s, got %s", tc.want, got)
+			}
+			if answered := got == Redirected || got == VersionAnswered; answered && (len(reply) == 0 || len(reply) > len(tc.in)) {
+				t.Errorf("%s with %d octets for %d", got, len(reply), len(tc.in))
+			}
+		})
+	}
+}
+
+func TestTheAnswerNamesTheGatewayInTheClientsFamily(t *testing.T) {
+	byName := table(policy.Gateway{Addresses: []netip.Addr{gateway4, gateway6}, FQDN: "gw1.example", RedirectBy: policy.ByFQDN})
+	for name, tc := range map[string]struct {
+		table *policy.Table
+		src   string
+		want  string
+	}{
+		"IPv4":         {byAddress(), "192.0.2.7:500", "198.51.100.11"},
+		"IPv6":         {byAddress(), "[2001:db8::7]:500", "2001:db8:1::11"},
+		"IPv4 by name": {byName, "192.0.2.7:500", "gw1.example"},
+		"IPv6 by name": {byName, "[2001:db8::7]:500", "gw1.example"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := request()
+			reply, _ := answer(nil, in, netip.MustParseAddrPort(tc.src), false, tc.table)
+			r, err := ike.ParseResponse(reply, 0x1122334455667788)
+			if err != nil {
+				t.Fatal(err)
+			}
+			to, nonce, _ := r.Redirect()
+			if to.String() != tc.want || !bytes.Equal(nonce, bytes.Repeat([]byte{9}, 32)) {
+				t.Errorf("want %s with the nonce, got %s with %x", tc.want, to, nonce)
+			}
+		})
+	}
+}
+
+func TestOn4500TheAnswerHasAMarkerIfTheRequestHad(t *testing.T) {
+	in := append(make([]byte, 4), request()...)
+	reply, _ := answer(nil, in, client, true, byAddress())
+	if binary.BigEndian.Uint32(reply) != 0 || binary.BigEndian.Uint64(reply[4:]) != 0x1122334455667788 {
+		t.Errorf("with marker: got %x", reply)
+	}
+	reply, _ = answer(nil, in[4:], client, true, byAddress())
+	if binary.BigEndian.Uint64(reply) != 0x1122334455667788 {
+		t.Errorf("without marker: got %x", reply)
+	}
+}
+
+func TestParsePickAppendAllocatesNothing(t *testing.T) {
+	in, out, table := request(), make([]byte, 0, replyLen), byAddress()
+	garbage := in[:40]
+	v6 := netip.MustParseAddrPort("[2001:db8::7]:40000")
+	if got := testing.AllocsPerRun(1000, func() {
+		for _, src := range []netip.AddrPort{client, v6} {
+			if _, d := answer(out, in, src, false, table); d != Redirected {
+				panic(d)
+			}
+		}
+		answer(out, garbage, client, false, table)
+	}); got != 0 {
+		t.Errorf("want 0 allocations, got %v", got)
+	}
+}
+
+// FuzzAnswer: whatever comes, there is one disposition and never a longer answer.
+func FuzzAnswer(f *testing.F) {
+	f.Add(request(), true)
+	f.Add(append(make([]byte, 4), request()...), true)
+	f.Add(ike.AppendAliveProbe(nil, 1), false)
+	table := byAddress()
+	f.Fuzz(func(t *testing.T, in []byte, natt bool) {
+		reply, d := answer(nil, in, client, natt, table)
+		if len(reply) > max(len(in), markerLen) {
+			t.Fatalf("%d octets for %d", len(reply), len(in))
+		}
+		if d >= Dispositions || d.String() == "" {
+			t.Fatalf("disposition %d has no name", d)
+		}
+	})
+}
+
+func BenchmarkAnswer(b *testing.B) {
+	in, out, table := request(), make([]byte, 0, replyLen), byAddress()
+	b.ReportAllocs()
+	for b.Loop() {
+		answer(out, in, client, false, table)
+	}
+}

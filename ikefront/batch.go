@@ -1,0 +1,134 @@
+package ikefront
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Sizes of a batch. A request may fill a whole UDP datagram; an answer is an
+// IKE header and one notify, at most some 600 octets.
+const (
+	batchLen   = 32
+	requestLen = 1 << 16
+	replyLen   = 1024
+	controlLen = 64 // IPV6_PKTINFO takes 40
+)
+
+// mmsghdr is struct mmsghdr of recvmmsg(2).
+type mmsghdr struct {
+	hdr unix.Msghdr
+	len uint32
+}
+
+// batch holds the buffers of up to batchLen datagrams. The kernel writes name
+// and control message of a request where the answer's are read from, so an
+// answer leaves from the address that was asked to the one that asked.
+type batch struct {
+	in, out  [batchLen]mmsghdr
+	inVec    [batchLen]unix.Iovec
+	outVec   [batchLen]unix.Iovec
+	names    [batchLen]unix.RawSockaddrInet6
+	controls [batchLen][controlLen]byte
+	requests []byte
+	replies  []byte
+	queued   int
+	kinds    [batchLen]Disposition // of the queued answers
+}
+
+// newBatch returns a batch with its buffers in place.
+func newBatch() *batch {
+	b := &batch{requests: make([]byte, batchLen*requestLen), replies: make([]byte, batchLen*replyLen)}
+	for i := range batchLen {
+		b.inVec[i].Base = &b.requests[i*requestLen]
+		b.inVec[i].SetLen(requestLen)
+		b.in[i].hdr.Iov = &b.inVec[i]
+		b.in[i].hdr.SetIovlen(1)
+		b.in[i].hdr.Name = (*byte)(unsafe.Pointer(&b.names[i]))
+		b.in[i].hdr.Control = &b.controls[i][0]
+		b.out[i].hdr.Iov = &b.outVec[i]
+		b.out[i].hdr.SetIovlen(1)
+	}
+	return b
+}
+
+// receive fills the batch with what waits at fd and returns how many came.
+func (b *batch) receive(fd int) (int, error) {
+	b.queued = 0
+	for i := range b.in {
+		b.in[i].hdr.Namelen = unix.SizeofSockaddrInet6
+		b.in[i].hdr.SetControllen(controlLen)
+	}
+	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.in[0])), batchLen, unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
+
+// request returns the i-th datagram received and who sent it.
+func (b *batch) request(i int) ([]byte, netip.AddrPort) {
+	n := min(int(b.in[i].len), requestLen)
+	in := b.requests[i*requestLen:][:n:n]
+	name := &b.names[i]
+	port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&name.Port))[:])
+	if name.Family == unix.AF_INET {
+		v4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(name))
+		return in, netip.AddrPortFrom(netip.AddrFrom4(v4.Addr), port)
+	}
+	return in, netip.AddrPortFrom(netip.AddrFrom16(name.Addr), port)
+}
+
+// reply returns the empty buffer for the next answer.
+func (b *batch) reply() []byte { return b.replies[b.queued*replyLen:][:0:replyLen] }
+
+// queue queues reply, written into the buffer that reply gave, as the answer
+// to the i-th datagram.
+func (b *batch) queue(i int, reply []byte, d Disposition) {
+	o := &b.out[b.queued].hdr
+	o.Name, o.Namelen = b.in[i].hdr.Name, b.in[i].hdr.Namelen
+	o.Control, o.Controllen = b.in[i].hdr.Control, b.in[i].hdr.Controllen
+	anyInterface(b.controls[i][:])
+	b.outVec[b.queued].Base = &reply[0]
+	b.outVec[b.queued].SetLen(len(reply))
+	b.kinds[b.queued] = d
+	b.queued++
+}
+
+// anyInterface clears the interface in a packet information, which otherwise
+// would force the answer out where the request came in, whatever the routes say.
+func anyInterface(control []byte) {
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
+	data := control[unix.CmsgLen(0):]
+	switch {
+	case h.Level == unix.SOL_IP && h.Type == unix.IP_PKTINFO:
+		(*unix.Inet4Pktinfo)(unsafe.Pointer(&data[0])).Ifindex = 0
+	case h.Level == unix.SOL_IPV6 && h.Type == unix.IPV6_PKTINFO:
+		p := (*unix.Inet6Pktinfo)(unsafe.Pointer(&data[0]))
+		if !netip.AddrFrom16(p.Addr).IsLinkLocalUnicast() {
+			p.Ifindex = 0
+		}
+	}
+}
+
+// send sends the queued answers and counts each. What the kernel does not take
+// at once is counted and given up: the client asks again.
+func (b *batch) send(fd int, counts *Counters) {
+	for at := 0; at < b.queued; {
+		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.out[at])), uintptr(b.queued-at), unix.MSG_DONTWAIT, 0, 0)
+		if errno == unix.EINTR {
+			continue
+		}
+		if errno != 0 { // the first of them failed; none was sent
+			counts[SendFailed].Add(1)
+			at++
+			continue
+		}
+		for range n {
+			counts[b.kinds[at]].Add(1)
+			at++
+		}
+	}
+}
