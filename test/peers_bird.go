@@ -1,0 +1,140 @@
+package test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/anycastd/anycastd/test/lab"
+)
+
+// patience bounds each wait for a peer; a slow machine must not fail a test.
+const patience = 30 * time.Second
+
+// birdConfig describes a router that runs BIRD 2.
+type birdConfig struct {
+	RouterID  string
+	ASN       uint32
+	Neighbors []birdNeighbor
+	Static    []string // prefixes it originates
+}
+
+// birdNeighbor is one BGP session. An address of IPv6 makes it carry IPv6 routes,
+// one of IPv4, IPv4 routes.
+type birdNeighbor struct {
+	Name          string // letters and digits: the protocol's name in birdc
+	Local, Remote string
+	ASN           uint32
+	Password      string // RFC 2385; empty: none
+	Export        bool   // tell the neighbour our routes; anycastd needs none
+	Options       string // more of BIRD's words, each ended by a semicolon
+}
+
+// bird is a running BIRD. On its host, birdc finds it without options.
+type bird struct {
+	*lab.Process
+	host *lab.Host
+}
+
+// startBIRD runs BIRD, and returns when it answers. It installs what it learns in
+// the host's kernel and honours GRACEFUL_SHUTDOWN (RFC 8326 section 4.2).
+func startBIRD(h *lab.Host, c birdConfig) *bird {
+	h.Run("mkdir", "-p", "/run/bird")
+	conf := h.File("bird.conf", c.text())
+	b := &bird{host: h, Process: h.Start("bird", "bird", "-f", "-c", conf, "-P", "/run/bird/bird.pid")}
+	b.Await("Started")
+	return b
+}
+
+func (c birdConfig) text() string {
+	var s strings.Builder
+	fmt.Fprintf(&s, `log stderr all;
+router id %s;
+protocol device { scan time 5; }
+protocol direct { ipv4; ipv6; }
+protocol kernel kernel4 { ipv4 { import none; export where source ~ [RTS_BGP]; }; }
+protocol kernel kernel6 { ipv6 { import none; export where source ~ [RTS_BGP]; }; }
+filter honour_shutdown {
+	if (65535, 0) ~ bgp_community then bgp_local_pref = 0;
+	accept;
+}
+`, c.RouterID)
+	for _, prefix := range c.Static {
+		fmt.Fprintf(&s, "protocol static { %s; route %s unreachable; }\n", family(prefix), prefix)
+	}
+	for _, n := range c.Neighbors {
+		s.WriteString(n.text(c.ASN))
+	}
+	return s.String()
+}
+
+func (n birdNeighbor) text(asn uint32) string {
+	export, password := "none", ""
+	if n.Export {
+		export = "where source ~ [RTS_STATIC, RTS_BGP]"
+	}
+	if n.Password != "" {
+		password = fmt.Sprintf("password %q;", n.Password)
+	}
+	return fmt.Sprintf(`protocol bgp %s {
+	local %s as %d;
+	neighbor %s as %d;
+	hold time 9;
+	connect retry time 1; connect delay time 1; error wait time 1, 2;
+	%s %s
+	%s { import filter honour_shutdown; export %s; };
+}
+`, n.Name, n.Local, asn, n.Remote, n.ASN, password, n.Options, family(n.Remote), export)
+}
+
+// family names the address family of an address or prefix as BIRD does.
+func family(address string) string {
+	if strings.Contains(address, ":") {
+		return "ipv6"
+	}
+	return "ipv4"
+}
+
+// ask returns birdc's answer to a question such as "show route all".
+func (b *bird) ask(question string) string {
+	return b.host.Run(append([]string{"birdc"}, strings.Fields(question)...)...)
+}
+
+// awaitSession waits until the session with the named neighbour is up.
+func (b *bird) awaitSession(l *lab.Lab, neighbor string) {
+	l.Eventually(b.Name+" is established with "+neighbor, patience, func() error {
+		if answer := b.ask("show protocols " + neighbor); !strings.Contains(answer, "Established") {
+			return errors.New(answer)
+		}
+		return nil
+	})
+}
+
+// kernelRoute returns the host's routes to exactly this prefix as ip-route(8)
+// prints them, or "" if there is none.
+func kernelRoute(h *lab.Host, prefix string) string {
+	option := map[string]string{"ipv4": "-4", "ipv6": "-6"}[family(prefix)]
+	return h.Run("ip", option, "route", "show", "exact", prefix)
+}
+
+// awaitRoute waits until the host's kernel has a route to exactly this prefix
+// which contains text, such as "via 192.0.2.1".
+func awaitRoute(l *lab.Lab, h *lab.Host, prefix, text string) {
+	l.Eventually(fmt.Sprintf("%s has a route to %s %s", h.Name, prefix, text), patience, func() error {
+		if route := kernelRoute(h, prefix); !strings.Contains(route, text) || route == "" {
+			return fmt.Errorf("it has %q", route)
+		}
+		return nil
+	})
+}
+
+// awaitNoRoute waits until the host's kernel has no route to exactly this prefix.
+func awaitNoRoute(l *lab.Lab, h *lab.Host, prefix string) {
+	l.Eventually(fmt.Sprintf("%s has no route to %s", h.Name, prefix), patience, func() error {
+		if route := kernelRoute(h, prefix); route != "" {
+			return fmt.Errorf("it has %q", route)
+		}
+		return nil
+	})
+}
