@@ -102,8 +102,8 @@ func (b *bird) ask(question string) string {
 }
 
 // awaitSession waits until the session with the named neighbour is up.
-func (b *bird) awaitSession(l *lab.Lab, neighbor string) {
-	l.Eventually(b.Name+" is established with "+neighbor, patience, func() error {
+func (b *bird) awaitSession(neighbor string) {
+	b.host.Lab.Eventually(b.Name+" is established with "+neighbor, patience, func() error {
 		if answer := b.ask("show protocols " + neighbor); !strings.Contains(answer, "Established") {
 			return errors.New(answer)
 		}
@@ -120,8 +120,8 @@ func kernelRoute(h *lab.Host, prefix string) string {
 
 // awaitRoute waits until the host's kernel has a route to exactly this prefix
 // which contains text, such as "via 192.0.2.1".
-func awaitRoute(l *lab.Lab, h *lab.Host, prefix, text string) {
-	l.Eventually(fmt.Sprintf("%s has a route to %s %s", h.Name, prefix, text), patience, func() error {
+func awaitRoute(h *lab.Host, prefix, text string) {
+	h.Lab.Eventually(fmt.Sprintf("%s has a route to %s %s", h.Name, prefix, text), patience, func() error {
 		if route := kernelRoute(h, prefix); !strings.Contains(route, text) || route == "" {
 			return fmt.Errorf("it has %q", route)
 		}
@@ -130,8 +130,8 @@ func awaitRoute(l *lab.Lab, h *lab.Host, prefix, text string) {
 }
 
 // awaitNoRoute waits until the host's kernel has no route to exactly this prefix.
-func awaitNoRoute(l *lab.Lab, h *lab.Host, prefix string) {
-	l.Eventually(fmt.Sprintf("%s has no route to %s", h.Name, prefix), patience, func() error {
+func awaitNoRoute(h *lab.Host, prefix string) {
+	h.Lab.Eventually(fmt.Sprintf("%s has no route to %s", h.Name, prefix), patience, func() error {
 		if route := kernelRoute(h, prefix); route != "" {
 			return fmt.Errorf("it has %q", route)
 		}

@@ -49,10 +49,10 @@ func twoRouters(l *lab.Lab, speakersPassword, learnersPassword string) (speaker,
 func TestBIRD_learns_installs_and_loses_routes_of_both_families(t *testing.T) {
 	l := newLab(t, "bird", "birdc")
 	speaker, learner := twoRouters(l, "secret", "secret")
-	awaitRoute(l, learner.host, "203.0.113.0/24", "via 192.0.2.1 dev speaker proto bird")
-	awaitRoute(l, learner.host, "2001:db8:a::/48", "via 2001:db8:f::1 dev speaker proto bird")
-	learner.awaitSession(l, "v4")
-	learner.awaitSession(l, "v6")
+	awaitRoute(learner.host, "203.0.113.0/24", "via 192.0.2.1 dev speaker proto bird")
+	awaitRoute(learner.host, "2001:db8:a::/48", "via 2001:db8:f::1 dev speaker proto bird")
+	learner.awaitSession("v4")
+	learner.awaitSession("v6")
 	if answer := learner.ask("show route all 203.0.113.0/24"); !strings.Contains(answer, "BGP.as_path: 65001\n") {
 		t.Errorf("got %s, want an AS path of 65001", answer)
 	}
@@ -61,8 +61,8 @@ func TestBIRD_learns_installs_and_loses_routes_of_both_families(t *testing.T) {
 	}
 
 	speaker.Kill()
-	awaitNoRoute(l, learner.host, "203.0.113.0/24")
-	awaitNoRoute(l, learner.host, "2001:db8:a::/48")
+	awaitNoRoute(learner.host, "203.0.113.0/24")
+	awaitNoRoute(learner.host, "2001:db8:a::/48")
 }
 
 func TestBIRD_refuses_a_neighbour_with_another_password(t *testing.T) {

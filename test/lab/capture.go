@@ -45,20 +45,20 @@ type Packet struct {
 // Capture records what passes the interface and matches the filter, in the words
 // of pcap-filter(7), from the moment it returns.
 func (h *Host) Capture(iface, filter string) *Capture {
-	h.lab.t.Helper()
-	name := fmt.Sprintf("tcpdump-%s-%d", iface, len(h.lab.captures))
-	c := &Capture{host: h, path: filepath.Join(h.lab.dir, h.Name, name+".pcap")}
+	h.Lab.t.Helper()
+	name := fmt.Sprintf("tcpdump-%s-%d", iface, len(h.Lab.captures))
+	c := &Capture{host: h, path: filepath.Join(h.Lab.dir, h.Name, name+".pcap")}
 	// Without -Z root it would change its user, and then outlive a killed lab.
 	c.process = h.Start(name, "tcpdump", "-Z", "root", "-nn", "-U", "--immediate-mode",
 		"-i", iface, "-w", c.path, filter)
 	c.process.Await("listening on")
-	h.lab.captures = append(h.lab.captures, c)
+	h.Lab.captures = append(h.Lab.captures, c)
 	return c
 }
 
 // Stop ends the capture; Packets and Text keep working.
 func (c *Capture) Stop() {
-	c.host.lab.t.Helper()
+	c.host.Lab.t.Helper()
 	c.process.Signal(syscall.SIGINT)
 	c.process.Wait(patience)
 }
@@ -72,14 +72,14 @@ func (c *Capture) Text() string {
 // Packets returns the whole UDP datagrams so far, over IPv4 or IPv6 without
 // extension headers. All else, fragments too, is left out.
 func (c *Capture) Packets() []Packet {
-	c.host.lab.t.Helper()
+	c.host.Lab.t.Helper()
 	file, err := os.ReadFile(c.path)
 	if err != nil {
-		c.host.lab.t.Fatalf("capture: %v", err)
+		c.host.Lab.t.Fatalf("capture: %v", err)
 	}
 	packets, err := parsePCAP(file)
 	if err != nil {
-		c.host.lab.t.Fatalf("capture: %v", err)
+		c.host.Lab.t.Fatalf("capture: %v", err)
 	}
 	return packets
 }

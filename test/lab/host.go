@@ -43,7 +43,7 @@ exec sleep infinity`
 type Host struct {
 	Name  string
 	Netns string // for ip netns exec
-	lab   *Lab
+	Lab   *Lab
 	first *Process
 }
 
@@ -54,7 +54,7 @@ func (l *Lab) Host(name string) *Host {
 	if name == "" || len(name) >= unix.IFNAMSIZ {
 		l.t.Fatalf("host name %q: want 1 to %d bytes", name, unix.IFNAMSIZ-1)
 	}
-	h := &Host{Name: name, Netns: filepath.Base(l.dir) + "-" + name, lab: l}
+	h := &Host{Name: name, Netns: filepath.Base(l.dir) + "-" + name, Lab: l}
 	if out, err := exec.Command("ip", "netns", "add", h.Netns).CombinedOutput(); err != nil {
 		l.t.Fatalf("host %s: %v: %s", name, err, out)
 	}
@@ -67,28 +67,42 @@ func (l *Lab) Host(name string) *Host {
 
 // Router makes the host forward packets of both families.
 func (h *Host) Router() {
-	h.lab.t.Helper()
+	h.Lab.t.Helper()
 	h.Sysctl("net/ipv4/ip_forward", "1")
 	h.Sysctl("net/ipv6/conf/all/forwarding", "1")
 }
 
 // Sysctl sets a kernel parameter, named by its path below /proc/sys.
 func (h *Host) Sysctl(name, value string) {
-	h.lab.t.Helper()
+	h.Lab.t.Helper()
 	h.Run("sh", "-c", `echo "$1" >"/proc/sys/$0"`, name, value)
 }
 
 // Link joins two hosts by a cable (a veth pair). Each end is named after the host
-// at the other and gets its addresses, in CIDR notation with spaces between.
+// at the other and gets its addresses: "192.0.2.1/30 2001:db8::1/64".
 func (l *Lab) Link(a *Host, aAddrs string, b *Host, bAddrs string) {
 	l.t.Helper()
-	a.Run("ip", "link", "add", "name", b.Name, "type", "veth", "peer", "name", a.Name, "netns", strconv.Itoa(b.first.PID()))
+	// The kernel takes a veth whose ends have the same index for a lazy link and
+	// then leaves it without IPv6 for up to a second (linkwatch_urgent_event).
+	l.links++
+	a.Run("ip", "link", "add", "name", b.Name, "index", strconv.Itoa(1000+l.links), "type", "veth",
+		"peer", "name", a.Name, "index", strconv.Itoa(2000+l.links), "netns", strconv.Itoa(b.first.PID()))
 	a.attach(b.Name, aAddrs)
 	b.attach(a.Name, bAddrs)
 }
 
+// Uplink is Link, and the router is the host's way to everywhere else.
+func (l *Lab) Uplink(h *Host, addrs string, router *Host, routerAddrs string) {
+	l.t.Helper()
+	l.Link(h, addrs, router, routerAddrs)
+	for _, prefix := range strings.Fields(routerAddrs) {
+		hop, _, _ := strings.Cut(prefix, "/")
+		h.Route("default via " + hop)
+	}
+}
+
 func (h *Host) attach(iface, addrs string) {
-	h.lab.t.Helper()
+	h.Lab.t.Helper()
 	for _, addr := range strings.Fields(addrs) {
 		h.Run("ip", "address", "add", addr, "dev", iface, "nodad")
 	}
@@ -98,7 +112,7 @@ func (h *Host) attach(iface, addrs string) {
 // Route adds a route in the words of ip-route(8): "default via 192.0.2.1". An
 // address with colons makes it one of IPv6.
 func (h *Host) Route(route string) {
-	h.lab.t.Helper()
+	h.Lab.t.Helper()
 	family := "-4"
 	if strings.Contains(route, ":") {
 		family = "-6"
@@ -109,7 +123,7 @@ func (h *Host) Route(route string) {
 // Nameserver makes these addresses the host's resolver: programs started later
 // ask them, running ones of the C library from their next question.
 func (h *Host) Nameserver(addrs ...string) {
-	h.lab.t.Helper()
+	h.Lab.t.Helper()
 	var conf strings.Builder
 	for _, addr := range addrs {
 		fmt.Fprintf(&conf, "nameserver %s\n", addr)
@@ -119,24 +133,24 @@ func (h *Host) Nameserver(addrs ...string) {
 
 // File writes a file of this host and returns its path.
 func (h *Host) File(name, content string) string {
-	h.lab.t.Helper()
-	return h.lab.File(filepath.Join(h.Name, name), content)
+	h.Lab.t.Helper()
+	return h.Lab.File(filepath.Join(h.Name, name), content)
 }
 
 // Mount makes a file or directory appear at target on this host alone. The
 // target must exist on the machine.
 func (h *Host) Mount(source, target string) {
-	h.lab.t.Helper()
+	h.Lab.t.Helper()
 	h.Run("mount", "--bind", source, target)
 }
 
 // Run executes a command on the host, in its root directory, and returns what it
 // wrote without the last newline. An exit code other than 0 ends the scenario.
 func (h *Host) Run(argv ...string) string {
-	h.lab.t.Helper()
+	h.Lab.t.Helper()
 	out, err := h.Try(argv...)
 	if err != nil {
-		h.lab.t.Fatalf("%v\n%s", err, out)
+		h.Lab.t.Fatalf("%v\n%s", err, out)
 	}
 	return out
 }

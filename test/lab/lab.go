@@ -18,7 +18,8 @@ const tempRoot = "/tmp"
 // patience bounds whatever a lab itself waits for.
 const patience = 30 * time.Second
 
-// T is what a lab needs of a *testing.T. Fatalf must not return. If T also has
+// T is what a lab needs of a *testing.T: the one whose goroutine plays the
+// scenario, not a subtest's parent. Fatalf must not return. If T also has
 // Failed() bool, a failed scenario logs what its processes said last.
 type T interface {
 	Helper()
@@ -34,6 +35,7 @@ type Lab struct {
 	hosts     []*Host
 	processes []*Process
 	captures  []*Capture
+	links     int
 }
 
 // Available returns why no lab can be made here, or "" if it can: it takes root,

@@ -77,7 +77,7 @@ func TestA_lab_leaves_nothing_behind_when_its_scenario(t *testing.T) {
 				l.Link(a, "192.0.2.1/24", b, "192.0.2.2/24")
 				stubborn := a.Start("stubborn", "sh", "-c", `trap "" TERM; echo deaf; while :; do sleep 1; done`)
 				stubborn.Await("deaf")
-				escaped := b.Start("escaped", "sh", "-c", "setsid sleep 600 & echo $!")
+				escaped := b.Start("escaped", "sh", "-c", "setsid sleep 600 >/dev/null 2>&1 & echo $!")
 				escaped.Wait(patience)
 				var stray int
 				if _, err := fmt.Sscan(escaped.Output(), &stray); err != nil {
@@ -118,10 +118,8 @@ func mustBeGone(t *testing.T, l *Lab, pids []int) {
 func TestHosts_reach_each_other_through_a_router_in_both_families(t *testing.T) {
 	l := newLab(t)
 	a, r, b := l.Host("a"), l.Host("r"), l.Host("b")
-	l.Link(a, "192.0.2.1/30 2001:db8:1::1/64", r, "192.0.2.2/30 2001:db8:1::2/64")
+	l.Uplink(a, "192.0.2.1/30 2001:db8:1::1/64", r, "192.0.2.2/30 2001:db8:1::2/64")
 	l.Link(r, "198.51.100.1/30 2001:db8:2::1/64", b, "198.51.100.2/30 2001:db8:2::2/64")
-	a.Route("default via 192.0.2.2")
-	a.Route("default via 2001:db8:1::2")
 	b.Route("192.0.2.0/24 via 198.51.100.1")
 	b.Route("2001:db8:1::/64 via 2001:db8:2::1")
 
@@ -225,7 +223,7 @@ func TestA_process_tells_its_output_and_its_end(t *testing.T) {
 	if p.Running() || p.Output() != "one\ntwo\nbye\n" {
 		t.Errorf("running %v, output %q", p.Running(), p.Output())
 	}
-	if log, err := os.ReadFile(filepath.Join(h.lab.Dir(), "a", "talker.log")); err != nil || string(log) != p.Output() {
+	if log, err := os.ReadFile(filepath.Join(h.Lab.Dir(), "a", "talker.log")); err != nil || string(log) != p.Output() {
 		t.Errorf("log file: got %q, %v, want %q", log, err, p.Output())
 	}
 }
@@ -242,7 +240,7 @@ func TestA_killed_process_takes_its_group_along(t *testing.T) {
 	if got, want := p.Wait(0), -1; got != want {
 		t.Errorf("exit code: got %d, want %d", got, want)
 	}
-	h.lab.Eventually("the child is gone", patience, func() error {
+	h.Lab.Eventually("the child is gone", patience, func() error {
 		if _, err := ownerOf(child); err == nil {
 			return errors.New("it lives")
 		}

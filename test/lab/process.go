@@ -31,8 +31,8 @@ type Process struct {
 // Start runs a program on the host, in its root directory and in a process group
 // of its own. What it writes is kept for Output, and in Dir as HOST/NAME.log.
 func (h *Host) Start(name string, argv ...string) *Process {
-	h.lab.t.Helper()
-	return h.lab.start(h.Name, name, h.inside(argv)...)
+	h.Lab.t.Helper()
+	return h.Lab.start(h.Name, name, h.inside(argv)...)
 }
 
 func (l *Lab) start(host, name string, argv ...string) *Process {
