@@ -2,8 +2,12 @@ package lab
 
 import (
 	"encoding/binary"
+	"fmt"
+	"net"
 	"net/netip"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -92,6 +96,56 @@ func TestA_file_that_is_no_Ethernet_capture_is_an_error(t *testing.T) {
 			t.Errorf("%s: got no error", name)
 		}
 	}
+}
+
+func TestA_capture_shows_each_datagram_once_with_addresses_payload_and_time(t *testing.T) {
+	l := newLab(t)
+	a, b := l.Host("a"), l.Host("b")
+	l.Link(a, "192.0.2.1/24 2001:db8::1/64", b, "192.0.2.2/24 2001:db8::2/64")
+	start := time.Now().Add(-time.Second)
+	capture := b.Capture("a", "udp port 500")
+	for _, dst := range []string{"192.0.2.2:500", "[2001:db8::2]:500"} {
+		if err := a.Do(func() error { return send("udp", dst, "hi "+dst) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.Eventually("both datagrams are captured", patience, func() error {
+		if got := len(capture.Packets()); got < 2 {
+			return fmt.Errorf("got %d packets", got)
+		}
+		return nil
+	})
+	capture.Stop()
+
+	packets := capture.Packets()
+	if len(packets) != 2 {
+		t.Fatalf("got %d packets, want 2:\n%s", len(packets), capture.Text())
+	}
+	for i, want := range []struct{ src, dst string }{{"192.0.2.1", "192.0.2.2:500"}, {"2001:db8::1", "[2001:db8::2]:500"}} {
+		p := packets[i]
+		if p.Src.Addr() != netip.MustParseAddr(want.src) || p.Dst != netip.MustParseAddrPort(want.dst) {
+			t.Errorf("got %v > %v, want %s > %s", p.Src, p.Dst, want.src, want.dst)
+		}
+		if got, want := string(p.Payload), "hi "+want.dst; got != want {
+			t.Errorf("payload: got %q, want %q", got, want)
+		}
+		if p.Time.Before(start) || p.Time.After(time.Now().Add(time.Second)) {
+			t.Errorf("time: got %v, want one of this test", p.Time)
+		}
+	}
+	if text := capture.Text(); !strings.Contains(text, "2001:db8::2.500: ") {
+		t.Errorf("text: got\n%s", text)
+	}
+}
+
+func send(network, dst, payload string) error {
+	conn, err := net.Dial(network, dst)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = conn.Write([]byte(payload))
+	return err
 }
 
 func FuzzParsePCAP(f *testing.F) {
