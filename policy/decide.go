@@ -214,7 +214,7 @@ func InZone(host, zone string) bool {
 // published says whether the anycast address a belongs into the DNS.
 func (d *decision) published(a netip.Addr) (bool, string) {
 	for _, r := range d.plan.Routes {
-		if r.Prefix.Contains(a) && r.Ever {
+		if r.Prefix.Contains(a) && d.view.Spoken[r.Prefix] {
 			return true, "anycast address"
 		}
 	}

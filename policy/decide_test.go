@@ -29,7 +29,7 @@ func site() (*Config, *View) {
 	cfg.Gateways[1].FQDN = "gw1.example.org"
 	ok := Fact{OK: true}
 	view := &View{
-		Health: map[netip.Addr]Health{}, Drained: map[string]string{}, Routes: map[netip.Prefix]RouteState{},
+		Health: map[netip.Addr]Health{}, Drained: map[string]string{}, Routes: map[netip.Prefix]RouteState{}, Spoken: map[netip.Prefix]bool{},
 		Own: map[netip.Addr]Own{any4: {ok, ok, ok}, any6: {ok, ok, ok}},
 	}
 	for _, g := range cfg.Gateways {
@@ -46,6 +46,7 @@ func decide(cfg *Config, view *View, at time.Duration) Plan {
 	view.Table = p.Table
 	for _, r := range p.Routes {
 		view.Routes[r.Prefix] = r.RouteState
+		view.Spoken[r.Prefix] = view.Spoken[r.Prefix] || r.Wish == Announced
 	}
 	return p
 }
@@ -211,6 +212,7 @@ func TestServiceNamesAreRecordedOnceTheirPrefixHasBeenAnnounced(t *testing.T) {
 	}
 	own := view.Own[any6]
 	view.Own[any6] = Own{}
+	decide(cfg, view, 0)
 	gateway := []string{"gw0.example.net. 198.18.0.0", "gw0.example.net. 2001:db8::"}
 	want := append([]string{"vpn.example.net. 203.0.113.1"}, gateway...)
 	if diff := cmp.Diff(want, published(decide(cfg, view, 0))); diff != "" {

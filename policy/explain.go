@@ -7,22 +7,22 @@ import (
 
 // Candidate is a gateway in an Explanation.
 type Candidate struct {
-	Gateway string
-	Weight  int
-	Share   float64 // of the pool's newcomers in this family, 0 to 1
-	Usable  bool
-	Reason  string
+	Gateway string  `json:"gateway"`
+	Weight  int     `json:"weight"`
+	Share   float64 `json:"share"` // of the pool's newcomers in this family, 0 to 1
+	Usable  bool    `json:"usable"`
+	Reason  string  `json:"reason"`
 }
 
 // Explanation says where a client goes and why.
 type Explanation struct {
-	Client     Client
-	Key        string // what the client is known by
-	Pool       string // "" if none claims it
-	Target     *Target
-	Candidates []Candidate // all gateways of the pool
-	Why        string
-	Change     []string // what would send the client elsewhere
+	Client     Client      `json:"client"`
+	Key        string      `json:"key"`        // what the client is known by
+	Pool       string      `json:"pool"`       // "" if none claims it
+	Target     *Target     `json:"target"`     // nil: it gets no answer
+	Candidates []Candidate `json:"candidates"` // all gateways of the pool
+	Why        string      `json:"why"`
+	Change     []string    `json:"change"` // what would send the client elsewhere
 }
 
 // Explain runs the packet path's own Pick for c on p's table and says how the

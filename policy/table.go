@@ -12,16 +12,16 @@ import (
 
 // Client is what is known of a client when it asks.
 type Client struct {
-	Source netip.Addr // without zone, IPv4 never mapped into IPv6
-	SPI    uint64     // the initiator's SPI
-	From   netip.Addr // who redirected it to us (RFC 5685 section 9.3); invalid if nobody did
+	Source netip.Addr `json:"source"` // without zone, IPv4 never mapped into IPv6
+	SPI    uint64     `json:"spi"`    // the initiator's SPI
+	From   netip.Addr `json:"from"`   // who redirected it to us (RFC 5685 section 9.3); invalid if nobody did
 }
 
 // Target is the gateway that a client is sent to.
 type Target struct {
-	Gateway string
-	Addr    netip.Addr // in the client's family; invalid if the gateway has none there
-	FQDN    string     // names the gateway instead of Addr, unless empty
+	Gateway string     `json:"gateway"`
+	Addr    netip.Addr `json:"address"`        // in the client's family; invalid if the gateway has none there
+	FQDN    string     `json:"fqdn,omitempty"` // names the gateway instead of Addr, unless empty
 }
 
 // family indexes what is kept for each address family.
@@ -38,6 +38,14 @@ func familyOf(a netip.Addr) family {
 		return ipv4
 	}
 	return ipv6
+}
+
+// String returns how clients are told to go there.
+func (t *Target) String() string {
+	if t.FQDN != "" {
+		return t.FQDN
+	}
+	return t.Addr.String()
 }
 
 // ring is what a pool offers to clients of one family.

@@ -41,8 +41,9 @@ type View struct {
 	Health   map[netip.Addr]Health // of gateway addresses
 	Drained  map[string]string     // gateways that take no newcomers, and why
 	Own      map[netip.Addr]Own
-	Node     string // why the node is drained; "": it is not
-	Stopping bool   // the daemon has been told to stop
+	Spoken   map[netip.Prefix]bool // announced by the speaker at some time since the start
+	Node     string                // why the node is drained; "": it is not
+	Stopping bool                  // the daemon has been told to stop
 
 	// What the last plan said, which the next one goes on from.
 	Routes map[netip.Prefix]RouteState
@@ -63,7 +64,7 @@ const (
 type RouteState struct {
 	Wish  RouteWish
 	Since time.Time
-	Ever  bool // it was announced since the daemon's start
+	Ever  bool // it was to be announced at some time since the daemon's start
 }
 
 // Plan is what must be true, and why.

@@ -1,0 +1,187 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/anycastd/anycastd/bgp"
+	"github.com/anycastd/anycastd/dnspub"
+	"github.com/anycastd/anycastd/ikefront/probe"
+	"github.com/anycastd/anycastd/policy"
+)
+
+// How the node watches its own anycast addresses.
+const (
+	selfEvery   = time.Second
+	selfTimeout = 500 * time.Millisecond
+	selfFall    = 3
+)
+
+// gatewayPort is where gateways are probed, and where a redirected client goes.
+const gatewayPort = 500
+
+// desired is what a plan asks of each part.
+type desired struct {
+	prefixes  []netip.Prefix
+	endpoints []netip.AddrPort
+	targets   []probe.Target
+	routes    []bgp.Route
+	neighbors []bgp.Neighbor
+	records   map[string][]dnspub.Record // by zone
+}
+
+// steps is the order in which a plan is handed on. Bring-up goes down the
+// list because a plan asks for a step only when those before it hold;
+// tear-down goes up for the same reason.
+func steps() []func(*Loop) {
+	return []func(*Loop){
+		(*Loop).applyAddresses, (*Loop).applySockets, (*Loop).applyTable, (*Loop).applyProbes,
+		(*Loop).applyNeighbors, (*Loop).applyRoutes, (*Loop).applyRecords,
+	}
+}
+
+// apply hands the plan on to the effectors, as far as it is news to them.
+func (l *Loop) apply() {
+	for _, step := range steps() {
+		step(l)
+	}
+}
+
+// applyAddresses asks for the addresses on the host.
+func (l *Loop) applyAddresses() {
+	var want []netip.Prefix
+	for _, a := range l.plan.Addresses {
+		if a.Install {
+			want = append(want, netip.PrefixFrom(a.Addr, a.Addr.BitLen()))
+		}
+	}
+	if !slices.Equal(want, l.asked.prefixes) {
+		l.asked.prefixes = want
+		l.addresses.desire(want)
+	}
+}
+
+// applySockets asks for the sockets.
+func (l *Loop) applySockets() {
+	var want []netip.AddrPort
+	for _, a := range l.plan.Addresses {
+		if !a.Listen {
+			continue
+		}
+		for _, port := range l.cfg.Ports {
+			want = append(want, netip.AddrPortFrom(a.Addr, port))
+		}
+	}
+	if !slices.Equal(want, l.asked.endpoints) {
+		l.asked.endpoints = want
+		l.sockets.desire(want)
+	}
+}
+
+// applyTable gives the front the table. It costs nothing if that is the same.
+func (l *Loop) applyTable() { l.parts.Front.Set(l.plan.Table) }
+
+// applyProbes asks for the probes of gateways and of our own endpoints.
+func (l *Loop) applyProbes() {
+	var want []probe.Target
+	for _, g := range l.cfg.Policy.Gateways {
+		p := l.cfg.Probes[g.Name]
+		if p.Every == 0 {
+			continue
+		}
+		for _, a := range g.Addresses {
+			want = append(want, probe.Target{Addr: netip.AddrPortFrom(a, gatewayPort), Every: p.Every, Timeout: p.Timeout, Rise: p.Rise, Fall: p.Fall})
+		}
+	}
+	for _, at := range l.asked.endpoints {
+		if l.view.Own[at.Addr()].Listening.OK {
+			want = append(want, probe.Target{Addr: at, Every: selfEvery, Timeout: selfTimeout, Rise: 1, Fall: selfFall})
+		}
+	}
+	if slices.Equal(want, l.asked.targets) {
+		return
+	}
+	l.asked.targets = want
+	for at := range l.probes {
+		if !l.watched(at) {
+			delete(l.probes, at)
+		}
+	}
+	l.parts.Prober.Set(want)
+}
+
+// watched says whether at is probed.
+func (l *Loop) watched(at netip.AddrPort) bool {
+	return slices.ContainsFunc(l.asked.targets, func(t probe.Target) bool { return t.Addr == at })
+}
+
+// applyNeighbors asks for the sessions of the configuration.
+func (l *Loop) applyNeighbors() {
+	if l.neighbors == nil {
+		return
+	}
+	want := Neighbors(l.cfg)
+	if !slices.Equal(want, l.asked.neighbors) {
+		l.asked.neighbors = want
+		l.neighbors.desire(want)
+	}
+}
+
+// applyRoutes asks for the announcements.
+func (l *Loop) applyRoutes() {
+	var want []bgp.Route
+	for _, r := range l.plan.Routes {
+		switch r.Wish {
+		case policy.Announced:
+			want = append(want, bgp.Route{Prefix: r.Prefix})
+		case policy.GracefulShutdown:
+			want = append(want, bgp.Route{Prefix: r.Prefix, Communities: []uint32{bgp.GracefulShutdown}})
+		}
+	}
+	same := func(a, b bgp.Route) bool {
+		return a.Prefix == b.Prefix && slices.Equal(a.Communities, b.Communities)
+	}
+	if !slices.EqualFunc(want, l.asked.routes, same) {
+		l.asked.routes = want
+		if l.routes == nil {
+			go l.post(func() { l.seeRoutes(want, nil) }) // announcing is somebody else's job
+			return
+		}
+		l.routes.desire(want)
+	}
+}
+
+// applyRecords asks for the records that the plan wants published by now.
+func (l *Loop) applyRecords() {
+	want := map[string][]dnspub.Record{}
+	for _, r := range l.plan.Records {
+		if r.Publish {
+			want[r.Zone] = append(want[r.Zone], dnspub.Record{Name: r.Name, Address: r.Addr, TTL: r.TTL})
+		}
+	}
+	if l.asked.records == nil {
+		l.asked.records = map[string][]dnspub.Record{}
+	}
+	for name, z := range l.zones {
+		if !slices.Equal(want[name], l.asked.records[name]) {
+			l.asked.records[name] = want[name]
+			z.keeper.desire(want[name])
+		}
+	}
+}
+
+// listen is the Set of the sockets.
+func (l *Loop) listen(_ context.Context, want []netip.AddrPort) error {
+	failed := l.parts.Front.Listen(want)
+	l.post(func() { l.seeSockets(want, failed) })
+	var errs []error
+	for _, at := range want {
+		if err := failed[at]; err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

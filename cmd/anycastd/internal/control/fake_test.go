@@ -1,0 +1,254 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/anycastd/anycastd/bgp"
+	"github.com/anycastd/anycastd/cmd/anycastd/internal/config"
+	"github.com/anycastd/anycastd/dnspub"
+	"github.com/anycastd/anycastd/ikefront"
+	"github.com/anycastd/anycastd/ikefront/probe"
+	"github.com/anycastd/anycastd/netlink"
+	"github.com/anycastd/anycastd/policy"
+)
+
+// world is the outside as fakes: they record what is asked of them, in order,
+// and do it or fail as told.
+type world struct {
+	mu      sync.Mutex
+	journal []string
+	fail    map[string]error // by part: host, front, speaker, publisher
+	hang    map[string]bool
+	dead    map[netip.Addr]bool // gateways that don't answer probes
+
+	addresses []netip.Prefix
+	listening []netip.AddrPort
+	routes    []bgp.Route
+	records   []dnspub.Record
+	peers     []bgp.Peer
+	targets   []probe.Target
+	table     *policy.Table
+	loop      *Loop
+}
+
+// note records a call and fails or hangs it as told.
+func (w *world) note(ctx context.Context, part, format string, a ...any) error {
+	w.mu.Lock()
+	w.journal = append(w.journal, part+" "+fmt.Sprintf(format, a...))
+	err, hang := w.fail[part], w.hang[part]
+	w.mu.Unlock()
+	if hang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return err
+}
+
+// said returns what has been recorded since the last call.
+func (w *world) said() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := strings.Join(w.journal, "\n")
+	w.journal = nil
+	return s
+}
+
+// set runs f with the world locked.
+func (w *world) set(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f()
+}
+
+type fakeHost struct{ *world }
+
+func (h fakeHost) Set(ctx context.Context, want []netip.Prefix) error {
+	if err := h.note(ctx, "host", "%v", want); err != nil {
+		return err
+	}
+	h.set(func() { h.addresses = want })
+	return nil
+}
+
+func (h fakeHost) Addresses() []netlink.Address {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var out []netlink.Address
+	for _, p := range h.addresses {
+		out = append(out, netlink.Address{Prefix: p, Installed: true, Reason: "installed"})
+	}
+	if err := h.fail["host"]; err != nil {
+		out = []netlink.Address{{Prefix: netip.MustParsePrefix("203.0.113.1/32"), Reason: err.Error()}}
+	}
+	return out
+}
+
+type fakeFront struct{ *world }
+
+func (f fakeFront) Set(t *policy.Table) { f.set(func() { f.table = t }) }
+
+func (f fakeFront) Listen(want []netip.AddrPort) map[netip.AddrPort]error {
+	err := f.note(context.Background(), "front", "%v", want)
+	failed := map[netip.AddrPort]error{}
+	f.set(func() {
+		f.listening = want
+		if err != nil {
+			f.listening = nil
+			for _, at := range want {
+				failed[at] = err
+			}
+		}
+	})
+	return failed
+}
+
+func (f fakeFront) Counts() map[netip.AddrPort][ikefront.Dispositions]uint64 {
+	return map[netip.AddrPort][ikefront.Dispositions]uint64{{}: {ikefront.Redirected: 7}}
+}
+
+type fakeSpeaker struct{ *world }
+
+func (s fakeSpeaker) Set(ctx context.Context, routes []bgp.Route) error {
+	var words []string
+	for _, r := range routes {
+		words = append(words, fmt.Sprintf("%v%v", r.Prefix, r.Communities))
+	}
+	if err := s.note(ctx, "speaker", "%s", strings.Join(words, " ")); err != nil {
+		return err
+	}
+	s.set(func() { s.routes = routes })
+	return nil
+}
+
+func (s fakeSpeaker) SetNeighbors(context.Context, []bgp.Neighbor) error { return nil }
+
+func (s fakeSpeaker) Peers() []bgp.Peer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.peers)
+}
+
+type fakePublisher struct{ *world }
+
+func (p fakePublisher) Set(ctx context.Context, records []dnspub.Record) error {
+	var words []string
+	for _, r := range records {
+		words = append(words, r.Name+"="+r.Address.String())
+	}
+	if err := p.note(ctx, "publisher", "%s", strings.Join(words, " ")); err != nil {
+		return err
+	}
+	p.set(func() { p.records = records })
+	return nil
+}
+
+func (p fakePublisher) Status() []dnspub.Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.fail["publisher"]; err != nil {
+		return []dnspub.Status{{Name: "vpn.example.net.", Type: "A", Reason: err.Error()}}
+	}
+	return []dnspub.Status{{Name: "vpn.example.net.", Type: "A", Published: len(p.records) > 0, Reason: "as wanted"}}
+}
+
+type fakeProber struct{ *world }
+
+func (p fakeProber) Set(targets []probe.Target) {
+	p.set(func() {
+		for _, t := range targets {
+			if !slices.Contains(p.targets, t) {
+				p.journal = append(p.journal, "prober "+t.Addr.String())
+			}
+		}
+		p.targets = targets
+	})
+}
+
+// answerProbes tells the loop what the present targets answer.
+func (w *world) answerProbes() {
+	w.mu.Lock()
+	targets := slices.Clone(w.targets)
+	w.mu.Unlock()
+	for _, t := range targets {
+		s := probe.State{Addr: t.Addr, Status: probe.Up, Reason: "answers", Since: time.Now()}
+		if w.dead[t.Addr.Addr()] {
+			s.Status, s.Reason = probe.Down, "no answer to 3 probes in a row"
+		}
+		w.loop.Probed(s)
+	}
+	synctest.Wait()
+}
+
+// site is the configuration of these tests: one IPv4 address, two gateways.
+func site() *config.Config {
+	gateway := func(name, addr string) policy.Gateway {
+		return policy.Gateway{Name: name, Weight: 100, RedirectBy: policy.ByAddress, Addresses: []netip.Addr{netip.MustParseAddr(addr)}}
+	}
+	every := config.Probe{Every: time.Second, Timeout: time.Second, Rise: 2, Fall: 3}
+	return &config.Config{
+		Name: "n1", Interface: "lo", Ports: []uint16{500},
+		Probes: map[string]config.Probe{"gw1": every, "gw2": every},
+		Policy: policy.Config{
+			Addresses: []netip.Addr{netip.MustParseAddr("203.0.113.1")},
+			Prefixes:  []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")},
+			Gateways:  []policy.Gateway{gateway("gw1", "198.51.100.1"), gateway("gw2", "198.51.100.2")},
+			DrainWait: 5 * time.Second, Settle: 2 * time.Second,
+			Zones: []policy.Zone{{Name: "example.net.", Names: []string{"vpn.example.net."}, TTL: 60}},
+		},
+		BGP:   config.BGP{ASN: 64512, Neighbors: []config.Neighbor{{Address: netip.MustParseAddr("192.0.2.1"), ASN: 64500}}},
+		Zones: []config.DNSZone{{Name: "example.net.", Server: "192.0.2.53:53"}},
+	}
+}
+
+// story runs tell in a bubble of fake time with a loop on fakes.
+func story(t *testing.T, tell func(t *testing.T, w *world)) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{fail: map[string]error{}, hang: map[string]bool{}, dead: map[netip.Addr]bool{}}
+		w.loop = New(site(), Parts{
+			Host: fakeHost{w}, Front: fakeFront{w}, Speaker: fakeSpeaker{w}, Prober: fakeProber{w},
+			Publisher: func(config.DNSZone) (Publisher, error) { return fakePublisher{w}, nil },
+		}, discard())
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- w.loop.Run(ctx) }()
+		synctest.Wait()
+		tell(t, w)
+		cancel()
+		if err := <-done; err != nil && !errors.Is(err, errPart) {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+// clientOf is a client by its address.
+func clientOf(addr string) policy.Client { return policy.Client{Source: netip.MustParseAddr(addr)} }
+
+// discard logs nothing.
+func discard() zerolog.Logger { return zerolog.Nop() }
+
+// noPublisher has no publisher for any zone.
+func noPublisher(config.DNSZone) (Publisher, error) { return nil, errPart }
+
+// errPart is the failure of a part.
+var errPart = errors.New("a part broke")
+
+// status returns the loop's status.
+func (w *world) status(t *testing.T) Status {
+	t.Helper()
+	s, err := w.loop.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}

@@ -1,0 +1,262 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/anycastd/anycastd/bgp"
+)
+
+// bringUp is what the parts are asked in the order of a bring-up.
+const (
+	firstSteps = "prober 198.51.100.1:500\nprober 198.51.100.2:500\nhost [203.0.113.1/32]\nfront [203.0.113.1:500]\nprober 203.0.113.1:500"
+	lastSteps  = "speaker 203.0.113.0/24[]\npublisher vpn.example.net.=203.0.113.1"
+)
+
+func wantSaid(t *testing.T, w *world, when, want string) {
+	t.Helper()
+	synctest.Wait()
+	if diff := cmp.Diff(want, w.said()); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", when, diff)
+	}
+}
+
+func TestBringUpIsAddressSocketsGatewayProbeAnnounceDNS(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		wantSaid(t, w, "at start", firstSteps)
+		w.answerProbes()
+		wantSaid(t, w, "when gateways and the node answer", lastSteps)
+		if s := w.status(t); s.State != "in service" || s.Packets["redirected"] != 7 {
+			t.Errorf("want in service, got %s: %s, %v", s.State, s.Reason, s.Packets)
+		}
+	})
+}
+
+func TestTearDownIsCommunityWithdrawSettleSocketsAddress(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		w.answerProbes()
+		synctest.Wait()
+		w.said()
+		begin := time.Now()
+		w.loop.Stop(nil)
+		wantSaid(t, w, "at once", "speaker 203.0.113.0/24[4294901760]")
+		time.Sleep(5 * time.Second)
+		wantSaid(t, w, "after drain_wait", "speaker ")
+		time.Sleep(2 * time.Second)
+		wantSaid(t, w, "after settle", "front []\nhost []")
+		<-w.loop.ended
+		if took := time.Since(begin); took != 7*time.Second {
+			t.Errorf("want 7 s, took %v", took)
+		}
+	})
+}
+
+func TestAStopBeforeAnythingWasAnnouncedIsQuick(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		begin := time.Now()
+		w.loop.Stop(errPart)
+		<-w.loop.ended
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("took %v", took)
+		}
+		if _, err := w.loop.Status(t.Context()); !errors.Is(err, errEnded) {
+			t.Errorf("want %v, got %v", errEnded, err)
+		}
+	})
+}
+
+func TestNoRouteWhileAStepIsMissingAndTheReasonIsTold(t *testing.T) {
+	for part, want := range map[string]string{
+		"host":  "203.0.113.0/24: 203.0.113.1: no such interface",
+		"front": "203.0.113.0/24: 203.0.113.1: no such interface",
+	} {
+		t.Run(part, func(t *testing.T) {
+			story(t, func(t *testing.T, w *world) {
+				w.answerProbes()
+				w.set(func() { w.fail[part] = errors.New("no such interface") })
+				time.Sleep(time.Minute) // a reconciliation finds out
+				w.answerProbes()
+				if s := w.status(t); s.Reason != want || s.Routes[0].State != "withdrawn" {
+					t.Errorf("want %q, got %q, %+v", want, s.Reason, s.Routes)
+				}
+				w.said()
+				w.set(func() { clear(w.fail) })
+				time.Sleep(time.Minute)
+				w.answerProbes()
+				if s := w.status(t); s.State != "in service" {
+					t.Errorf("want it back in service, got %s: %s", s.State, s.Reason)
+				}
+			})
+		})
+	}
+}
+
+func TestASlowOrFailingPartDelaysNoOther(t *testing.T) {
+	for name, break_ := range map[string]func(*world){
+		"DNS server hangs":  func(w *world) { w.hang["publisher"] = true },
+		"DNS server refuse": func(w *world) { w.fail["publisher"] = errors.New("REFUSED") },
+		"speaker hangs":     func(w *world) { w.hang["speaker"] = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			story(t, func(t *testing.T, w *world) {
+				w.set(func() { break_(w) })
+				w.answerProbes()
+				time.Sleep(10 * time.Second)
+				if w.table.Pick(clientOf("192.0.2.7")) == nil {
+					t.Error("clients are not served")
+				}
+				s := w.status(t)
+				if s.State != "in service" {
+					t.Errorf("got %s: %s", s.State, s.Reason)
+				}
+				if err := w.fail["publisher"]; err != nil && s.Records[0].Reason != "REFUSED" {
+					t.Errorf("want the server's reason, got %+v", s.Records[0])
+				}
+			})
+		})
+	}
+}
+
+func TestAFailingPartIsTriedAgainWithBackOff(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		w.set(func() { w.fail["publisher"] = errors.New("REFUSED") })
+		w.answerProbes()
+		synctest.Wait()
+		w.said()
+		time.Sleep(100 * time.Second)
+		if n := strings.Count(w.said(), "publisher"); n < 4 || n > 8 {
+			t.Errorf("want 4 to 8 tries in 100 s after the first, got %d", n)
+		}
+		w.set(func() { clear(w.fail) })
+		time.Sleep(40 * time.Second)
+		if s := w.status(t); !s.Records[0].Published {
+			t.Errorf("want it published by now, got %+v", s.Records[0])
+		}
+	})
+}
+
+func TestAForcedEndSkipsTheWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{fail: map[string]error{}, hang: map[string]bool{"host": true}, dead: map[netip.Addr]bool{}}
+		w.loop = New(site(), Parts{Host: fakeHost{w}, Front: fakeFront{w}, Prober: fakeProber{w}, Publisher: noPublisher}, discard())
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- w.loop.Run(ctx) }()
+		synctest.Wait()
+		w.loop.Stop(nil)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestDeathOfAGatewayMovesItsClients(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		w.answerProbes()
+		c := clientOf("192.0.2.7")
+		first := *w.table.Pick(c)
+		w.dead[first.Addr] = true
+		w.answerProbes()
+		if got := w.table.Pick(c); got.Gateway == first.Gateway {
+			t.Errorf("still sent to %s", got.Gateway)
+		}
+		w.said()
+		for _, g := range site().Policy.Gateways {
+			w.dead[g.Addresses[0]] = true
+		}
+		w.answerProbes()
+		wantSaid(t, w, "with the last gateway gone", "speaker 203.0.113.0/24[4294901760]")
+		time.Sleep(5 * time.Second)
+		wantSaid(t, w, "after drain_wait", "speaker ")
+		clear(w.dead)
+		w.answerProbes()
+		wantSaid(t, w, "with the gateways back", "speaker 203.0.113.0/24[]")
+	})
+}
+
+func TestTheNodeWithdrawsAtOnceWhenItDoesNotAnswerItself(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		w.answerProbes()
+		synctest.Wait()
+		w.said()
+		w.dead[netip.MustParseAddr("203.0.113.1")] = true
+		w.answerProbes()
+		wantSaid(t, w, "when its own probe fails", "speaker ")
+		if s := w.status(t); s.State != "out of service" || !strings.Contains(s.Reason, "no answer to 3 probes") {
+			t.Errorf("got %s: %s", s.State, s.Reason)
+		}
+	})
+}
+
+func TestReloadChangesWhatItCanAndRefusesTheRest(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		w.answerProbes()
+		cfg := site()
+		cfg.Policy.Gateways = cfg.Policy.Gateways[:1]
+		cfg.Policy.Zones[0].Names = append(cfg.Policy.Zones[0].Names, "ike.example.net.")
+		synctest.Wait()
+		w.said()
+		if err := w.loop.Reload(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+		wantSaid(t, w, "after the reload", "publisher vpn.example.net.=203.0.113.1 ike.example.net.=203.0.113.1")
+		if got := len(w.targets); got != 2 {
+			t.Errorf("want probes of one gateway and of the node, got %v", w.targets)
+		}
+		other := site()
+		other.BGP.ASN, other.Interface = 1, "eth9"
+		err := w.loop.Reload(t.Context(), other)
+		if want := "only a restart can change anycast.interface, bgp.asn; the running configuration stays"; err == nil || err.Error() != want {
+			t.Errorf("want %q, got %v", want, err)
+		}
+		if got := len(w.status(t).Gateways); got != 1 {
+			t.Errorf("the refused configuration is running: %d gateways", got)
+		}
+	})
+}
+
+func TestTheHostsChangesAreLookedAtAtOnce(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		w.answerProbes()
+		synctest.Wait()
+		w.said()
+		w.loop.HostChanged()
+		wantSaid(t, w, "after a change", "host [203.0.113.1/32]")
+	})
+}
+
+func TestStatusTellsOfPeers(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		w.answerProbes()
+		w.set(func() {
+			w.peers = []bgp.Peer{{Address: netip.MustParseAddr("192.0.2.1"), ASN: 64500, State: "Active", LastError: "connection refused"}}
+		})
+		s := w.status(t)
+		if s.Peers[0].Reason != "connection refused" || s.Routes[0].Reason != "in service; but no neighbor is established" {
+			t.Errorf("got %+v, %+v", s.Peers, s.Routes)
+		}
+		w.set(func() { w.peers[0].State = "Established" })
+		if s := w.status(t); s.Peers[0].Reason != "session up" || s.Routes[0].Reason != "in service" {
+			t.Errorf("got %+v, %+v", s.Peers, s.Routes)
+		}
+	})
+}
+
+func TestExplainAnswersByTheRunningTable(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		w.answerProbes()
+		c := clientOf("192.0.2.7")
+		e, err := w.loop.Explain(t.Context(), c)
+		if err != nil || *e.Target != *w.table.Pick(c) {
+			t.Errorf("want %v, got %v, %v", w.table.Pick(c), e.Target, err)
+		}
+	})
+}

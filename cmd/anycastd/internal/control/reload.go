@@ -1,0 +1,53 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/anycastd/anycastd/cmd/anycastd/internal/config"
+)
+
+// Reload makes cfg the running configuration. It changes nothing and returns
+// an error if cfg differs in what only a restart can change.
+func (l *Loop) Reload(ctx context.Context, cfg *config.Config) error {
+	var err error
+	if asked := l.ask(ctx, func() {
+		if fixed := needRestart(l.cfg, cfg); len(fixed) > 0 {
+			err = fmt.Errorf("only a restart can change %s; the running configuration stays", strings.Join(fixed, ", "))
+			return
+		}
+		l.configure(cfg)
+	}); asked != nil {
+		return asked
+	}
+	return err
+}
+
+// needRestart lists the keys in which a and b differ though no reload can
+// change them.
+func needRestart(a, b *config.Config) []string {
+	var keys []string
+	for _, k := range []struct {
+		key     string
+		changed bool
+	}{
+		{"node.name", a.Name != b.Name},
+		{"node.state_dir", a.StateDir != b.StateDir},
+		{"anycast.interface", a.Interface != b.Interface},
+		{"ike.sockets", a.Sockets != b.Sockets},
+		{"bgp.asn", a.BGP.ASN != b.BGP.ASN},
+		{"bgp.router_id", a.BGP.RouterID != b.BGP.RouterID},
+		{"bgp.listen_port", a.BGP.ListenPort != b.BGP.ListenPort},
+		{"bgp.next_hop", !slices.Equal(a.BGP.NextHops, b.BGP.NextHops)},
+		{"bgp.neighbor (the first one)", len(a.BGP.Neighbors) == 0 && len(b.BGP.Neighbors) > 0},
+		{"control.socket", a.Socket != b.Socket},
+		{"control.http", a.HTTP != b.HTTP},
+	} {
+		if k.changed {
+			keys = append(keys, k.key)
+		}
+	}
+	return keys
+}

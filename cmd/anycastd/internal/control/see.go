@@ -1,0 +1,112 @@
+package control
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/anycastd/anycastd/bgp"
+	"github.com/anycastd/anycastd/cmd/anycastd/internal/config"
+	"github.com/anycastd/anycastd/ikefront/probe"
+	"github.com/anycastd/anycastd/policy"
+)
+
+// configure makes cfg the configuration, and forgets what is known of
+// addresses that are not in it.
+func (l *Loop) configure(cfg *config.Config) {
+	l.cfg = cfg
+	own := map[netip.Addr]policy.Own{}
+	for _, a := range cfg.Policy.Addresses {
+		own[a] = l.view.Own[a]
+	}
+	l.view.Own = own
+	l.view.Health = map[netip.Addr]policy.Health{}
+	for _, g := range cfg.Policy.Gateways {
+		for _, a := range g.Addresses {
+			if cfg.Probes[g.Name].Every == 0 {
+				l.view.Health[a] = policy.Health{State: policy.Up, Reason: `taken as alive: probe.every is "0s"`, Since: l.started}
+			} else if s, ok := l.probes[netip.AddrPortFrom(a, gatewayPort)]; ok {
+				l.view.Health[a] = health(s)
+			}
+		}
+	}
+}
+
+// Neighbors returns cfg's BGP neighbors as the speaker wants them.
+func Neighbors(cfg *config.Config) []bgp.Neighbor {
+	var out []bgp.Neighbor
+	for _, n := range cfg.BGP.Neighbors {
+		out = append(out, bgp.Neighbor{
+			Address: n.Address, ASN: n.ASN, Port: n.Port, Password: n.Password, HoldTime: n.HoldTime, LocalAddress: n.LocalAddress,
+		})
+	}
+	return out
+}
+
+// health is s as policy sees it.
+func health(s probe.State) policy.Health {
+	return policy.Health{State: policy.Liveness(s.Status), Reason: s.Reason, Since: s.Since}
+}
+
+// seeAddresses takes in what the last Set of the host came to.
+func (l *Loop) seeAddresses() {
+	found := map[netip.Addr]policy.Fact{}
+	for _, a := range l.parts.Host.Addresses() {
+		found[a.Prefix.Addr()] = policy.Fact{OK: a.Installed, Reason: a.Reason}
+	}
+	for a, own := range l.view.Own {
+		own.Installed = found[a]
+		l.view.Own[a] = own
+	}
+}
+
+// seeSockets takes in which endpoints are open.
+func (l *Loop) seeSockets(want []netip.AddrPort, failed map[netip.AddrPort]error) {
+	for a, own := range l.view.Own {
+		own.Listening = policy.Fact{OK: true}
+		for _, port := range l.cfg.Ports {
+			at := netip.AddrPortFrom(a, port)
+			if err := failed[at]; err != nil {
+				own.Listening = policy.Fact{Reason: err.Error()}
+			} else if !slices.Contains(want, at) {
+				own.Listening = policy.Fact{}
+			}
+		}
+		if !own.Listening.OK {
+			own.Answers = policy.Fact{}
+		}
+		l.view.Own[a] = own
+	}
+}
+
+// seeRoutes takes in what a Set of the speaker came to.
+func (l *Loop) seeRoutes(set []bgp.Route, err error) {
+	l.routeErr = err
+	if err != nil {
+		return
+	}
+	for _, r := range set {
+		l.view.Spoken[r.Prefix] = true
+	}
+}
+
+// seeProbe takes in what a probe has shown, of a gateway or of ourselves.
+func (l *Loop) seeProbe(s probe.State) {
+	if !l.watched(s.Addr) {
+		return
+	}
+	l.probes[s.Addr] = s
+	a := s.Addr.Addr()
+	own, ours := l.view.Own[a]
+	if !ours {
+		l.view.Health[a] = health(s)
+		return
+	}
+	own.Answers = policy.Fact{OK: true}
+	for _, port := range l.cfg.Ports {
+		if s := l.probes[netip.AddrPortFrom(a, port)]; s.Status != probe.Up {
+			own.Answers = policy.Fact{Reason: s.Reason}
+			break
+		}
+	}
+	l.view.Own[a] = own
+}

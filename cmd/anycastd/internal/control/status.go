@@ -1,0 +1,241 @@
+package control
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/anycastd/anycastd/bgp"
+	"github.com/anycastd/anycastd/dnspub"
+	"github.com/anycastd/anycastd/ikefront"
+	"github.com/anycastd/anycastd/policy"
+)
+
+// Status is everything that the daemon knows of itself. Its JSON form is
+// stable: names are only ever added.
+type Status struct {
+	Node      string            `json:"node"`
+	State     string            `json:"state"` // starting, in service, partly in service, draining, out of service, stopping
+	Reason    string            `json:"reason"`
+	Started   time.Time         `json:"started"`
+	Gateways  []Gateway         `json:"gateways"`
+	Addresses []Address         `json:"addresses"`
+	Routes    []Route           `json:"routes"`
+	Records   []Record          `json:"records"`
+	Peers     []Peer            `json:"peers"`
+	Packets   map[string]uint64 `json:"packets"` // by disposition, all endpoints together
+	Warnings  []string          `json:"warnings"`
+}
+
+// Gateway is a gateway's part of a Status.
+type Gateway struct {
+	Name       string       `json:"name"`
+	Usable     bool         `json:"usable"`
+	Reason     string       `json:"reason"`
+	Weight     int          `json:"weight"`
+	RedirectBy string       `json:"redirect_by"`
+	FQDN       string       `json:"fqdn,omitempty"`
+	Pools      []string     `json:"pools"`
+	Addresses  []netip.Addr `json:"addresses"`
+}
+
+// Address is an anycast address's part of a Status.
+type Address struct {
+	Address   netip.Addr `json:"address"`
+	Interface string     `json:"interface"`
+	Installed bool       `json:"installed"`
+	Listening bool       `json:"listening"`
+	Answers   bool       `json:"answers"`
+	Reason    string     `json:"reason"`
+}
+
+// Route is a prefix's part of a Status.
+type Route struct {
+	Prefix netip.Prefix `json:"prefix"`
+	State  string       `json:"state"` // announced, graceful-shutdown, withdrawn
+	Since  time.Time    `json:"since"`
+	Reason string       `json:"reason"`
+}
+
+// Record is a DNS record's part of a Status.
+type Record struct {
+	Zone      string     `json:"zone"`
+	Name      string     `json:"name"`
+	Type      string     `json:"type"`
+	Address   netip.Addr `json:"address"`
+	TTL       uint32     `json:"ttl"`
+	Published bool       `json:"published"`
+	Reason    string     `json:"reason"`
+}
+
+// Peer is a BGP neighbor's part of a Status.
+type Peer struct {
+	Address   netip.Addr `json:"address"`
+	ASN       uint32     `json:"asn"`
+	State     string     `json:"state"`
+	Since     time.Time  `json:"since"`
+	Announced int        `json:"announced"`
+	Reason    string     `json:"reason"`
+}
+
+// Status returns the present status.
+func (l *Loop) Status(ctx context.Context) (Status, error) {
+	var s Status
+	err := l.ask(ctx, func() { s = l.status() })
+	return s, err
+}
+
+// Explain says where c goes and why, by the running table.
+func (l *Loop) Explain(ctx context.Context, c policy.Client) (policy.Explanation, error) {
+	var e policy.Explanation
+	err := l.ask(ctx, func() { e = policy.Explain(&l.cfg.Policy, &l.plan, &l.view, c) })
+	return e, err
+}
+
+// status puts the status together.
+func (l *Loop) status() Status {
+	s := Status{Node: l.cfg.Name, Started: l.started, Packets: map[string]uint64{}, Warnings: []string{}}
+	s.State, s.Reason = l.state()
+	s.Gateways, s.Addresses, s.Routes = l.gateways(), l.ownAddresses(), l.routesAsSeen()
+	s.Records, s.Peers = l.records(), l.peers()
+	for d := range ikefront.Disposition(ikefront.Dispositions) {
+		s.Packets[d.String()] = 0
+	}
+	for _, counts := range l.parts.Front.Counts() {
+		for d, n := range counts {
+			s.Packets[ikefront.Disposition(d).String()] += n
+		}
+	}
+	for _, w := range l.cfg.Warnings {
+		s.Warnings = append(s.Warnings, w.Error())
+	}
+	return s
+}
+
+// state sums the routes up.
+func (l *Loop) state() (state, reason string) {
+	count := map[policy.RouteWish]int{}
+	ever := false
+	for _, r := range l.plan.Routes {
+		count[r.Wish]++
+		ever = ever || r.Ever
+		if r.Wish != policy.Announced {
+			reason = r.Prefix.String() + ": " + r.Reason
+		}
+	}
+	switch {
+	case l.view.Stopping:
+		return "stopping", reason
+	case count[policy.Announced] == len(l.plan.Routes):
+		return "in service", "every prefix is announced"
+	case count[policy.Announced] > 0:
+		return "partly in service", reason
+	case count[policy.GracefulShutdown] > 0:
+		return "draining", reason
+	case !ever:
+		return "starting", reason
+	}
+	return "out of service", reason
+}
+
+// gateways lists the gateways.
+func (l *Loop) gateways() []Gateway {
+	out := []Gateway{}
+	for i, g := range l.cfg.Policy.Gateways {
+		p := l.plan.Gateways[i]
+		out = append(out, Gateway{
+			Name: g.Name, Usable: p.Usable, Reason: p.Reason, Weight: g.Weight, RedirectBy: string(g.RedirectBy),
+			FQDN: g.FQDN, Pools: append([]string{}, p.Pools...), Addresses: append([]netip.Addr{}, g.Addresses...),
+		})
+	}
+	return out
+}
+
+// ownAddresses lists the anycast addresses.
+func (l *Loop) ownAddresses() []Address {
+	out := []Address{}
+	for _, p := range l.plan.Addresses {
+		own := l.view.Own[p.Addr]
+		a := Address{
+			Address: p.Addr, Interface: l.cfg.Interface,
+			Installed: own.Installed.OK, Listening: own.Listening.OK, Answers: own.Answers.OK, Reason: own.Installed.Reason,
+		}
+		for _, f := range []policy.Fact{own.Listening, own.Answers} {
+			if own.Installed.OK && !f.OK && f.Reason != "" {
+				a.Reason = f.Reason
+				break
+			}
+		}
+		if a.Reason == "" {
+			a.Reason = p.Reason
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+// routesAsSeen lists the prefixes, with the speaker's own trouble if it has any.
+func (l *Loop) routesAsSeen() []Route {
+	out := []Route{}
+	for _, r := range l.plan.Routes {
+		route := Route{Prefix: r.Prefix, State: string(r.Wish), Since: r.Since, Reason: r.Reason}
+		switch {
+		case l.parts.Speaker == nil:
+			route.Reason += "; but no neighbor is configured"
+		case l.routeErr != nil:
+			route.Reason += "; but " + l.routeErr.Error()
+		case !slices.ContainsFunc(l.parts.Speaker.Peers(), func(p bgp.Peer) bool { return p.State == "Established" }):
+			route.Reason += "; but no neighbor is established"
+		}
+		out = append(out, route)
+	}
+	return out
+}
+
+// records lists the records of the plan, with what the servers answered.
+func (l *Loop) records() []Record {
+	out := []Record{}
+	for _, r := range l.plan.Records {
+		rec := Record{Zone: r.Zone, Name: r.Name, Type: "A", Address: r.Addr, TTL: r.TTL, Reason: r.Reason}
+		if r.Addr.Is6() {
+			rec.Type = "AAAA"
+		}
+		if z := l.zones[r.Zone]; z != nil && r.Publish {
+			rec.Published, rec.Reason = seen(z.publisher, rec, r.Reason)
+		}
+		out = append(out, rec)
+	}
+	return out
+}
+
+// seen says what p last found of rec.
+func seen(p Publisher, rec Record, wish string) (bool, string) {
+	if b, ok := p.(broken); ok {
+		return false, b.err.Error()
+	}
+	i := slices.IndexFunc(p.Status(), func(s dnspub.Status) bool { return s.Name == rec.Name && s.Type == rec.Type })
+	if i < 0 {
+		return false, wish + "; not asked for yet"
+	}
+	s := p.Status()[i]
+	return s.Published, s.Reason
+}
+
+// peers lists the BGP neighbors.
+func (l *Loop) peers() []Peer {
+	out := []Peer{}
+	if l.parts.Speaker == nil {
+		return out
+	}
+	for _, p := range l.parts.Speaker.Peers() {
+		reason := p.LastError
+		if p.State == "Established" {
+			reason = "session up"
+		} else if reason == "" {
+			reason = "no session yet"
+		}
+		out = append(out, Peer{Address: p.Address, ASN: p.ASN, State: p.State, Since: p.Since, Announced: p.Announced, Reason: reason})
+	}
+	return out
+}

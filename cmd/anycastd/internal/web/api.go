@@ -1,0 +1,173 @@
+// Package web serves the daemon's state over HTTP: the control API on its Unix
+// socket, and on a TCP address metrics, health and a status page. It never
+// changes anything itself: what is asked goes to the daemon.
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/anycastd/anycastd/cmd/anycastd/internal/control"
+	"github.com/anycastd/anycastd/policy"
+)
+
+// Daemon is what is asked.
+type Daemon interface {
+	Status(context.Context) (control.Status, error)
+	Explain(context.Context, policy.Client) (policy.Explanation, error)
+	Reload(context.Context) error
+}
+
+// timeout bounds each request and its answer.
+const timeout = 5 * time.Second
+
+// API returns the handler of the control socket.
+func API(d Daemon) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) {
+		s, err := d.Status(r.Context())
+		answer(w, s, err)
+	})
+	mux.HandleFunc("GET /v1/explain", func(w http.ResponseWriter, r *http.Request) {
+		c, err := clientOf(r.URL.Query())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		e, err := d.Explain(r.Context(), c)
+		answer(w, e, err)
+	})
+	mux.HandleFunc("POST /v1/reload", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, struct{}{}, d.Reload(r.Context()))
+	})
+	return mux
+}
+
+// clientOf reads the client that an explanation is asked for.
+func clientOf(q url.Values) (policy.Client, error) {
+	src, err := netip.ParseAddr(q.Get("client"))
+	if err != nil {
+		return policy.Client{}, fmt.Errorf("client %q is no IP address", q.Get("client"))
+	}
+	c := policy.Client{Source: src.Unmap().WithZone("")}
+	if s := q.Get("spi"); s != "" {
+		if c.SPI, err = strconv.ParseUint(s, 16, 64); err != nil {
+			return c, fmt.Errorf("SPI %q is not 1 to 16 hexadecimal digits", s)
+		}
+	}
+	if s := q.Get("from"); s != "" {
+		if c.From, err = netip.ParseAddr(s); err != nil {
+			return c, fmt.Errorf("redirected-from %q is no IP address", s)
+		}
+	}
+	return c, nil
+}
+
+// answer writes v as JSON, or err as text.
+func answer(w http.ResponseWriter, v any, err error) {
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusConflict)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(v) // the client has gone
+}
+
+// ListenControl opens the control socket at path, for root and the daemon's
+// own user. A socket that a killed daemon left is replaced; one that answers
+// is an error, for it means that a daemon runs.
+func ListenControl(path string) (net.Listener, error) {
+	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		c.Close()
+		return nil, fmt.Errorf("a daemon already answers on %s", path)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	return l, os.Chmod(path, 0o600)
+}
+
+// Serve serves h on l until ctx ends.
+func Serve(ctx context.Context, l net.Listener, h http.Handler, log zerolog.Logger) {
+	srv := &http.Server{Handler: http.TimeoutHandler(h, timeout, "the daemon does not answer\n"), ReadHeaderTimeout: timeout, ReadTimeout: timeout}
+	stop := context.AfterFunc(ctx, func() { srv.Close() })
+	defer stop()
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		log.Error().Err(err).Stringer("at", l.Addr()).Msg("HTTP server ended")
+	}
+}
+
+// Client asks the daemon behind a control socket.
+type Client struct {
+	path string
+	http http.Client
+}
+
+// NewClient returns a client of the daemon that listens on path.
+func NewClient(path string) *Client {
+	return &Client{path: path, http: http.Client{Timeout: 2 * timeout, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", path)
+		},
+	}}}
+}
+
+// ErrUnreachable is what a Client returns when no daemon answers.
+var ErrUnreachable = errors.New("no daemon answers")
+
+// Do sends a request and decodes the JSON that comes back into v.
+func (c *Client) Do(ctx context.Context, method, path string, query url.Values, v any) error {
+	u := url.URL{Scheme: "http", Host: "anycastd", Path: path, RawQuery: query.Encode()}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err
+		}
+		return fmt.Errorf("%w on %s: %v", ErrUnreachable, c.path, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return errors.New(string(trimNewline(body)))
+	}
+	return json.Unmarshal(body, v)
+}
+
+// trimNewline cuts the newline off that http.Error puts behind its text.
+func trimNewline(b []byte) []byte {
+	if n := len(b); n > 0 && b[n-1] == '\n' {
+		return b[:n-1]
+	}
+	return b
+}

@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/anycastd/anycastd/bgp"
+	"github.com/anycastd/anycastd/cmd/anycastd/internal/config"
+	"github.com/anycastd/anycastd/cmd/anycastd/internal/control"
+	"github.com/anycastd/anycastd/cmd/anycastd/internal/web"
+	"github.com/anycastd/anycastd/dnspub"
+	"github.com/anycastd/anycastd/ikefront"
+	"github.com/anycastd/anycastd/ikefront/probe"
+	"github.com/anycastd/anycastd/netlink"
+	"github.com/anycastd/anycastd/policy"
+)
+
+// stopGrace is how long a stop may take beyond drain_wait and settle before
+// its remaining waits are skipped.
+const stopGrace = 3 * time.Second
+
+// cleanTime is for taking the addresses off the host at the very end.
+const cleanTime = time.Second
+
+// runVerb runs the daemon.
+func runVerb(o *options) *cobra.Command {
+	level := "info"
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run the daemon in the foreground",
+		Long: "run runs the daemon until SIGTERM or SIGINT, which take it out of service in order;\n" +
+			"a second one skips the waits. SIGHUP reads the configuration again. The log goes to\n" +
+			"standard error: JSON, or readable lines if that is a terminal.",
+		Args: args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			parsed, err := zerolog.ParseLevel(level)
+			if err != nil {
+				return usageError{err}
+			}
+			cfg, err := o.load(c.InOrStdin())
+			if err != nil {
+				return err
+			}
+			return newDaemon(o, cfg, newLogger(parsed)).run(c.Context())
+		},
+	}
+	c.Flags().StringVar(&level, "log-level", level, "least important `LEVEL` logged: trace, debug, info, warn or error")
+	return c
+}
+
+// newLogger logs to standard error.
+func newLogger(level zerolog.Level) zerolog.Logger {
+	zerolog.TimeFieldFormat = time.RFC3339Nano
+	log := zerolog.New(os.Stderr)
+	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err == nil {
+		log = zerolog.New(zerolog.ConsoleWriter{Out: os.Stderr, TimeFormat: "15:04:05.000"})
+	}
+	return log.Level(level).With().Timestamp().Logger()
+}
+
+// daemon is the running program: the loop and its parts.
+type daemon struct {
+	options *options
+	cfg     *config.Config
+	log     zerolog.Logger
+
+	loop    *control.Loop
+	host    *netlink.Host
+	front   *ikefront.Front
+	prober  *probe.Prober
+	speaker *bgp.Speaker // nil: no neighbors
+	tasks   sync.WaitGroup
+}
+
+// newDaemon makes the parts and starts none.
+func newDaemon(o *options, cfg *config.Config, log zerolog.Logger) *daemon {
+	d := &daemon{options: o, cfg: cfg, log: log}
+	d.front = ikefront.New(ikefront.Config{Sockets: cfg.Sockets}, d.part("ikefront"))
+	d.host = netlink.New(netlink.Config{Interface: cfg.Interface, Notify: func() { d.loop.HostChanged() }}, d.part("netlink"))
+	d.prober = probe.New(probe.Config{Notify: func(s probe.State) { d.loop.Probed(s) }}, d.part("probe"))
+	parts := control.Parts{Host: d.host, Front: d.front, Prober: d.prober, Publisher: d.publisher}
+	if len(cfg.BGP.Neighbors) > 0 {
+		d.speaker = bgp.New(bgp.Config{
+			ASN: cfg.BGP.ASN, RouterID: cfg.BGP.RouterID, ListenPort: cfg.BGP.ListenPort, NextHops: cfg.BGP.NextHops,
+			Neighbors: control.Neighbors(cfg),
+		}, d.part("bgp"))
+		parts.Speaker = d.speaker
+	}
+	d.loop = control.New(cfg, parts, d.part("control"))
+	return d
+}
+
+// part is the logger of a part.
+func (d *daemon) part(name string) zerolog.Logger { return d.log.With().Str("part", name).Logger() }
+
+// publisher makes the publisher of a zone.
+func (d *daemon) publisher(z config.DNSZone) (control.Publisher, error) {
+	cfg := dnspub.Config{Zone: z.Name, Server: z.Server}
+	if z.Server == "" {
+		f, err := os.Open("/etc/resolv.conf")
+		if err != nil {
+			return nil, fmt.Errorf("no server is given and none can be found: %w", err)
+		}
+		defer f.Close()
+		if cfg.Resolvers, err = dnspub.Resolvers(f); err != nil {
+			return nil, fmt.Errorf("/etc/resolv.conf: %w", err)
+		}
+	}
+	if z.KeyText != "" {
+		key, err := dnspub.ParseKey(z.KeyText)
+		if err != nil {
+			return nil, err
+		}
+		cfg.TSIG = key
+		if z.TSIG.Name != "" {
+			cfg.TSIG.Name, cfg.TSIG.Algorithm = z.TSIG.Name, z.TSIG.Algorithm
+		}
+	}
+	return dnspub.New(cfg, d.part("dnspub")), nil
+}
+
+// run runs the daemon until it has been told to stop and has.
+func (d *daemon) run(ctx context.Context) error {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	defer signal.Stop(signals)
+	sockets, err := d.listen()
+	if err != nil {
+		return err
+	}
+	d.log.Info().Str("node", d.cfg.Name).Str("version", buildVersion().Version).Str("config", d.options.file).Int("pid", os.Getpid()).Msg("anycastd starts")
+	for _, w := range d.cfg.Warnings {
+		d.log.Warn().Msg(w.Error())
+	}
+	parts, endParts := context.WithCancel(context.WithoutCancel(ctx))
+	defer endParts()
+	d.start(parts, sockets)
+	loop, endLoop := context.WithCancel(parts)
+	defer endLoop()
+	go d.obey(loop, endLoop, signals)
+	err = d.loop.Run(loop)
+	endParts()
+	d.tasks.Wait()
+	d.clean()
+	if err != nil {
+		return err
+	}
+	d.log.Info().Msg("anycastd has stopped")
+	return nil
+}
+
+// start starts all parts but the loop.
+func (d *daemon) start(ctx context.Context, sockets map[net.Listener]bool) {
+	d.task(ctx, "ikefront", d.front.Run)
+	d.task(ctx, "netlink", d.host.Run)
+	d.task(ctx, "probe", d.prober.Run)
+	if d.speaker != nil {
+		d.task(ctx, "bgp", d.speaker.Run)
+	}
+	for l, public := range sockets {
+		handler := web.API(d)
+		if public {
+			handler = web.Public(d)
+		}
+		d.tasks.Go(func() { web.Serve(ctx, l, handler, d.part("web")) })
+	}
+}
+
+// task runs a part; one that ends by itself takes the node down in order.
+func (d *daemon) task(ctx context.Context, name string, run func(context.Context) error) {
+	d.tasks.Go(func() {
+		if err := run(ctx); err != nil && ctx.Err() == nil {
+			d.log.Error().Err(err).Str("part", name).Msg("a part failed; the node goes out of service")
+			d.loop.Stop(fmt.Errorf("%s: %w", name, err))
+		}
+	})
+}
+
+// listen opens the control socket and the public address; true marks the latter.
+func (d *daemon) listen() (map[net.Listener]bool, error) {
+	unixSocket, err := web.ListenControl(d.cfg.Socket)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	sockets := map[net.Listener]bool{unixSocket: false}
+	if d.cfg.HTTP == "" {
+		return sockets, nil
+	}
+	public, err := net.Listen("tcp", d.cfg.HTTP)
+	if err != nil {
+		unixSocket.Close()
+		return nil, hinted{fmt.Errorf("control.http: %w", err), `choose another address, or "" for none`}
+	}
+	sockets[public] = true
+	return sockets, nil
+}
+
+// obey carries out signals until ctx ends. A stop that takes too long, or a
+// second signal to stop, ends the loop by force.
+func (d *daemon) obey(ctx context.Context, force func(), signals <-chan os.Signal) {
+	var overdue <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-overdue:
+			d.log.Error().Msg("the stop takes too long; ending at once")
+			force()
+		case s := <-signals:
+			switch {
+			case s == syscall.SIGHUP:
+				_ = d.Reload(ctx) // has been logged
+			case overdue != nil:
+				d.log.Warn().Msg("told to stop again; ending at once")
+				force()
+			default:
+				overdue = time.After(d.cfg.Policy.DrainWait + d.cfg.Policy.Settle + stopGrace)
+				d.loop.Stop(nil)
+			}
+		}
+	}
+}
+
+// clean takes our addresses off the host, also after a forced end.
+func (d *daemon) clean() {
+	ctx, cancel := context.WithTimeout(context.Background(), cleanTime)
+	defer cancel()
+	if err := d.host.Set(ctx, []netip.Prefix(nil)); err != nil {
+		d.log.Error().Err(err).Msg("addresses may be left on the host; the next start removes them")
+	}
+}
+
+// Status is part of web.Daemon.
+func (d *daemon) Status(ctx context.Context) (control.Status, error) { return d.loop.Status(ctx) }
+
+// Explain is part of web.Daemon.
+func (d *daemon) Explain(ctx context.Context, c policy.Client) (policy.Explanation, error) {
+	return d.loop.Explain(ctx, c)
+}
+
+// Reload reads the configuration again. With faults the running one stays.
+func (d *daemon) Reload(ctx context.Context) error {
+	err := d.reload(ctx)
+	if err != nil {
+		d.log.Error().Err(err).Msg("reload refused; the running configuration stays")
+		return err
+	}
+	d.log.Info().Str("config", d.options.file).Msg("reloaded")
+	return nil
+}
+
+// reload is Reload without its log lines.
+func (d *daemon) reload(ctx context.Context) error {
+	if d.options.file == "-" {
+		return errors.New("the configuration came from standard input and can't be read again")
+	}
+	cfg, err := d.options.load(nil)
+	if err != nil {
+		return err
+	}
+	for _, w := range cfg.Warnings {
+		d.log.Warn().Msg(w.Error())
+	}
+	return d.loop.Reload(ctx, cfg)
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/anycastd/anycastd/cmd/anycastd/internal/config"
+	"github.com/anycastd/anycastd/policy"
+)
+
+// checkVerb says whether a configuration is sound.
+func checkVerb(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check",
+		Short: "Say what is wrong with the configuration, without starting anything",
+		Args:  args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := o.load(c.InOrStdin())
+			if err != nil {
+				return err
+			}
+			for _, w := range cfg.Warnings {
+				fmt.Fprintln(c.ErrOrStderr(), w.Error())
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s: good: %d gateways, %d prefixes, %d neighbors, %d zones, %d warnings\n", o.file,
+				len(cfg.Policy.Gateways), len(cfg.Policy.Prefixes), len(cfg.BGP.Neighbors), len(cfg.Zones), len(cfg.Warnings))
+			return nil
+		},
+	}
+}
+
+// defaultVerb prints the reference configuration.
+func defaultVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:   "default",
+		Short: "Print a commented configuration with every key and its default",
+		Args:  args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := io.WriteString(c.OutOrStdout(), config.Reference())
+			return err
+		},
+	}
+}
+
+// versionVerb prints what was built.
+func versionVerb(o *options) *cobra.Command {
+	return o.output(&cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			v := buildVersion()
+			if o.json {
+				return printJSON(c.OutOrStdout(), v)
+			}
+			_, err := fmt.Fprintf(c.OutOrStdout(), "anycastd %s (revision %s, %s)\n", v.Version, v.Revision, v.Go)
+			return err
+		},
+	})
+}
+
+// versionInfo is what the linker knows of the build.
+type versionInfo struct {
+	Version  string `json:"version"`
+	Revision string `json:"revision"`
+	Go       string `json:"go"`
+}
+
+// buildVersion reads the build's own information.
+func buildVersion() versionInfo {
+	v := versionInfo{Version: "unknown", Revision: "unknown"}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	v.Version, v.Go = info.Main.Version, info.GoVersion
+	dirty := ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			v.Revision = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			dirty = ", modified"
+		}
+	}
+	v.Revision += dirty
+	return v
+}
+
+// reloadVerb makes the daemon read its configuration again.
+func reloadVerb(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "reload",
+		Short: "Make the daemon read its configuration again; with faults it keeps what it had",
+		Args:  args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			client, err := o.client(c.InOrStdin())
+			if err != nil {
+				return err
+			}
+			if err := client.Do(c.Context(), "POST", "/v1/reload", nil, &struct{}{}); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(c.OutOrStdout(), "reloaded")
+			return err
+		},
+	}
+}
+
+// explainVerb says where a client goes.
+func explainVerb(o *options) *cobra.Command {
+	var spi, from string
+	c := &cobra.Command{
+		Use:   "explain CLIENT",
+		Short: "Say where this client goes, why, and what would change it",
+		Args:  args(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, a []string) error {
+			client, err := o.client(c.InOrStdin())
+			if err != nil {
+				return err
+			}
+			var e policy.Explanation
+			query := url.Values{"client": {a[0]}, "spi": {strings.TrimPrefix(spi, "0x")}, "from": {from}}
+			if err := client.Do(c.Context(), "GET", "/v1/explain", query, &e); err != nil {
+				return err
+			}
+			if o.json {
+				return printJSON(c.OutOrStdout(), e)
+			}
+			printExplanation(c.OutOrStdout(), &e)
+			return nil
+		},
+	}
+	c.Flags().StringVar(&spi, "spi", "", "the client's initiator SPI in hexadecimal, which matters with policy.key = \"source+spi\"")
+	c.Flags().StringVar(&from, "redirected-from", "", "the address that the client says it was redirected by")
+	return o.output(c)
+}
+
+// printExplanation prints e for a person.
+func printExplanation(w io.Writer, e *policy.Explanation) {
+	if e.Target == nil {
+		fmt.Fprintf(w, "%s gets no answer\n", e.Client.Source)
+	} else {
+		fmt.Fprintf(w, "%s goes to %s (%s)\n", e.Client.Source, e.Target.Gateway, e.Target)
+	}
+	fmt.Fprintf(w, "  known by  %s\n", e.Key)
+	if e.Pool != "" {
+		fmt.Fprintf(w, "  pool      %s\n", e.Pool)
+	}
+	fmt.Fprintf(w, "  because   %s\n", e.Why)
+	if len(e.Candidates) > 0 {
+		fmt.Fprintln(w, "candidates:")
+		t := newTable(w, "  GATEWAY", "USABLE", "WEIGHT", "SHARE", "REASON")
+		for _, c := range e.Candidates {
+			t.row("  "+c.Gateway, yes(c.Usable), c.Weight, fmt.Sprintf("%.1f %%", 100*c.Share), c.Reason)
+		}
+		t.flush()
+	}
+	fmt.Fprintln(w, "what would change it:")
+	for _, s := range e.Change {
+		fmt.Fprintln(w, "  "+s)
+	}
+}
+
+// printJSON prints v, indented.
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
