@@ -36,11 +36,17 @@ func main() {
 // usageError is an error of the command line itself.
 type usageError struct{ error }
 
+// Unwrap returns what is wrong.
+func (e usageError) Unwrap() error { return e.error }
+
 // hinted is an error with advice.
 type hinted struct {
 	error
 	hint string
 }
+
+// Unwrap returns what is wrong.
+func (e hinted) Unwrap() error { return e.error }
 
 // shown is an error that has been printed already.
 type shown struct{ error }

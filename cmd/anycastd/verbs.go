@@ -28,7 +28,11 @@ func checkVerb(o *options) *cobra.Command {
 			for _, w := range cfg.Warnings {
 				fmt.Fprintln(c.ErrOrStderr(), w.Error())
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%s: good: %d gateways, %d prefixes, %d neighbors, %d zones, %d warnings\n", o.file,
+			name := o.file
+			if name == "-" {
+				name = "standard input"
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s: good: %d gateways, %d prefixes, %d neighbors, %d zones, %d warnings\n", name,
 				len(cfg.Policy.Gateways), len(cfg.Policy.Prefixes), len(cfg.BGP.Neighbors), len(cfg.Zones), len(cfg.Warnings))
 			return nil
 		},

@@ -1,0 +1,204 @@
+package test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/anycastd/anycastd/ikefront/ike"
+	"github.com/anycastd/anycastd/test/lab"
+)
+
+// TestARealClientIsRedirectedToTheRightGateway is the main job: a strongSwan
+// client that knows nothing but a DNS name ends at a strongSwan gateway.
+func TestARealClientIsRedirectedToTheRightGateway(t *testing.T) {
+	f := newFabric(newLab(t, "bird", "birdc", "named", "dig", "nsupdate", charonProgram, "swanctl", "tcpdump"))
+	if route := kernelRoute(f.router, prefix4) + kernelRoute(f.router, prefix6); route != "" {
+		t.Fatalf("before the daemon runs the fabric has %q", route)
+	}
+	gateways := map[string]*charon{}
+	for i, addrs := range [][]string{{gw14, gw16}, {gw24, gw26}} {
+		c := startCharon(f.gateways[i], gatewayConf(testSecret))
+		gateways[addrs[0]], gateways[addrs[1]] = c, c
+	}
+	daemon := startAnycastd(f.front, f.config())
+	awaitRoute(f.router, prefix4, "via "+front4)
+	awaitRoute(f.router, prefix6, "via "+front6)
+	daemon.awaitStatus("has published both names", allPublished)
+	if got := f.bind.lookup("vpn.example.test", "A") + " " + f.bind.lookup("gw2.gw.example.test", "AAAA"); got != anycast4+" "+gw26 {
+		t.Errorf("BIND answers %q", got)
+	}
+	for _, c := range []struct{ source, client, anycast string }{{"%any4", client4, anycast4}, {"%any6", client6, anycast6}} {
+		t.Log("client by", c.source)
+		target, err := daemon.target(c.client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seenByClient, seenByGateway := f.client.Capture("router", "udp port 500"), gateways[target.String()].host.Capture("router", "udp port 500")
+		client := startCharon(f.client, clientConf("alice@example.test", c.source, "vpn.example.test", testSecret))
+		if out, err := client.initiate("vpn"); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		from := netip.MustParseAddr(c.client)
+		mustHaveSA(t, client, ikeSA{LocalID: "alice@example.test", RemoteID: vpnIdentity, LocalIP: from, RemoteIP: target})
+		mustHaveSA(t, gateways[target.String()], ikeSA{LocalID: vpnIdentity, RemoteID: "alice@example.test", LocalIP: target, RemoteIP: from})
+		if lines := client.Lines("N(REDIR)"); len(lines) == 0 {
+			t.Error("the client's log tells of no REDIRECT")
+		}
+		anycast := netip.AddrPortFrom(netip.MustParseAddr(c.anycast), 500)
+		mustSeeRedirect(t, f.Lab, seenByClient, anycast, target)
+		mustSeeRedirectedFrom(t, f.Lab, seenByGateway, from, anycast.Addr())
+		client.terminate("vpn")
+		client.Stop()
+	}
+	if got := daemon.Stop(); got != 0 {
+		t.Errorf("the daemon ended with exit code %d", got)
+	}
+}
+
+// allPublished says which record is not published yet.
+func allPublished(s status) error {
+	for _, r := range s.Records {
+		if !r.Published {
+			return fmt.Errorf("%s %s %s: %s", r.Name, r.Type, r.Address, r.Reason)
+		}
+	}
+	return nil
+}
+
+// mustSeeRedirect wants a REDIRECT to target from exactly the anycast address
+// and port, and no other answer of the front.
+func mustSeeRedirect(t *testing.T, l *lab.Lab, capture *lab.Capture, anycast netip.AddrPort, target netip.Addr) {
+	t.Helper()
+	l.Eventually("the REDIRECT is captured", patience, func() error {
+		for _, p := range capture.Packets() {
+			h, ok := ike.ParseHeader(p.Payload)
+			if !ok || p.Src != anycast {
+				continue
+			}
+			r, err := ike.ParseResponse(p.Payload, h.SPIi)
+			if err != nil {
+				return err
+			}
+			if to, _, ok := r.Redirect(); !ok || to.Addr != target || len(r.Payloads) != 1 || r.SPIr != 0 || r.MessageID != 0 {
+				t.Errorf("answer from %v: want one REDIRECT to %v, got %+v", anycast, target, r)
+			}
+			return nil
+		}
+		return errors.New(capture.Text())
+	})
+	capture.Stop()
+}
+
+// mustSeeRedirectedFrom wants an IKE_SA_INIT request of client that tells that
+// anycast redirected it.
+func mustSeeRedirectedFrom(t *testing.T, l *lab.Lab, capture *lab.Capture, client, anycast netip.Addr) {
+	t.Helper()
+	l.Eventually("the request with REDIRECTED_FROM is captured", patience, func() error {
+		for _, p := range capture.Packets() {
+			r, err := ike.ParseRequest(p.Payload)
+			if err != nil || p.Src.Addr() != client {
+				continue
+			}
+			if r.From != anycast {
+				t.Errorf("want REDIRECTED_FROM %v, got %v", anycast, r.From)
+			}
+			return nil
+		}
+		return errors.New(capture.Text())
+	})
+	capture.Stop()
+}
+
+// standIns makes the fabric's gateways answer probes, without strongSwan.
+func standIns(t *testing.T, f *fabric) {
+	for _, g := range f.gateways {
+		var conn net.PacketConn
+		if err := g.Do(func() (err error) { conn, err = net.ListenPacket("udp", ":500"); return err }); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		go func() {
+			buf := make([]byte, 1<<16)
+			for {
+				n, from, err := conn.ReadFrom(buf)
+				if err != nil {
+					return
+				}
+				if h, ok := ike.ParseHeader(buf[:n]); ok {
+					conn.WriteTo(ike.AppendNotify(nil, h, ike.InvalidMajorVersion, nil), from)
+				}
+			}
+		}()
+	}
+}
+
+func TestSIGTERMTakesTheRoutesBeforeTheSocketsBeforeTheAddresses(t *testing.T) {
+	f := newFabric(newLab(t, "bird", "birdc", "named", "dig", "nsupdate"))
+	standIns(t, f)
+	daemon := startAnycastd(f.front, f.config())
+	awaitRoute(f.router, prefix4, "via "+front4)
+	awaitRoute(f.router, prefix6, "via "+front6)
+	daemon.awaitState("in service")
+	daemon.Signal(15)
+	f.Eventually("BIRD sees the graceful-shutdown community", patience, func() error {
+		if out := f.bird.ask("show route all"); !strings.Contains(out, "(65535,0)") {
+			return errors.New(out)
+		}
+		return nil
+	})
+	awaitNoRoute(f.router, prefix4)
+	awaitNoRoute(f.router, prefix6)
+	for _, address := range []string{anycast4, anycast6} {
+		if out, err := f.front.Try(program(), "probe", address); err != nil {
+			t.Errorf("with the routes gone, before settle: %v\n%s", err, out)
+		}
+	}
+	if got := daemon.Wait(patience); got != 0 {
+		t.Errorf("exit code %d", got)
+	}
+	mustHaveNoAnycast(t, f.front)
+	if out := f.bird.ask("show protocols all front4"); !strings.Contains(out, "anycastd is stopping") {
+		t.Errorf("BIRD knows no reason:\n%s", out)
+	}
+	if got := f.bind.lookup("vpn.example.test", "A"); got != anycast4 {
+		t.Errorf("the name is other front-ends' too and must stay; BIND answers %q", got)
+	}
+}
+
+// mustHaveNoAnycast wants none of the anycast addresses on the host.
+func mustHaveNoAnycast(t *testing.T, h *lab.Host) {
+	t.Helper()
+	if out := h.Run("ip", "address", "show"); strings.Contains(out, anycast4) || strings.Contains(out, anycast6) {
+		t.Errorf("left on the host:\n%s", out)
+	}
+}
+
+func TestSIGKILLLosesTheRoutesAndTheNextStartRepairsTheHost(t *testing.T) {
+	f := newFabric(newLab(t, "bird", "birdc", "named", "dig", "nsupdate"))
+	standIns(t, f)
+	daemon := startAnycastd(f.front, f.config())
+	awaitRoute(f.router, prefix4, "via "+front4)
+	awaitRoute(f.router, prefix6, "via "+front6)
+	daemon.awaitState("in service")
+	daemon.Kill()
+	awaitNoRoute(f.router, prefix4)
+	awaitNoRoute(f.router, prefix6)
+	if out := f.front.Run("ip", "address", "show", "dev", "lo"); !strings.Contains(out, anycast4) || !strings.Contains(out, anycast6) {
+		t.Fatalf("a killed daemon can't have cleaned up:\n%s", out)
+	}
+	f.front.Run("ip", "address", "del", anycast6+"/128", "dev", "lo")
+	again := startAnycastd(f.front, f.config(`"203.0.113.0/24", `, "", `"203.0.113.1", `, ""))
+	awaitRoute(f.router, prefix6, "via "+front6)
+	again.awaitState("in service")
+	if out := f.front.Run("ip", "address", "show", "dev", "lo"); strings.Contains(out, anycast4) || !strings.Contains(out, anycast6) {
+		t.Errorf("want %s put back and %s, no longer wanted, removed:\n%s", anycast6, anycast4, out)
+	}
+	if got := again.Stop(); got != 0 {
+		t.Errorf("exit code %d", got)
+	}
+	mustHaveNoAnycast(t, f.front)
+}
