@@ -1,0 +1,155 @@
+// Package bgp announces prefixes to neighbors through an embedded GoBGP: it
+// makes the RIB and the sessions equal to what Set and SetNeighbors are told.
+// It never accepts a neighbor's routes and never touches the host's own table.
+package bgp
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// GracefulShutdown is the community 65535:0: "this route is about to go away,
+// prefer any other" (RFC 8326 section 5).
+const GracefulShutdown uint32 = 0xFFFF0000
+
+// DefaultHoldTime is the hold time of a neighbor that names none: a third of
+// it, 3 s, is the keepalive interval.
+const DefaultHoldTime = 9 * time.Second
+
+// Limits of a neighbor's settings.
+const (
+	minHoldTime = 3 * time.Second     // RFC 4271 section 4.2: zero or at least three seconds
+	maxHoldTime = 65535 * time.Second // two octets on the wire
+	maxPassword = 80                  // octets; the kernel's TCP_MD5SIG_MAXKEYLEN
+)
+
+// Config is what a Speaker is made of.
+type Config struct {
+	ASN        uint32     // 1 to 4294967295
+	RouterID   netip.Addr // IPv4, not 0.0.0.0 (RFC 4271 section 4.2)
+	ListenPort int        // TCP port that neighbors may dial; -1 or 0: only dial
+	Neighbors  []Neighbor // those to start with
+
+	// NextHops has at most one address per family, put into every route of
+	// that family. A family without one gets the session's own address, where
+	// the session is of that family.
+	NextHops []netip.Addr
+
+	// Notify is called at each change of a session's state and at each new last
+	// error, always from the goroutine of Run. It must return quickly and not
+	// call the Speaker. It may be nil.
+	Notify func(Peer)
+}
+
+// Neighbor is a BGP speaker to hold a session with. It is comparable: equal
+// neighbors keep their session across SetNeighbors.
+type Neighbor struct {
+	Address      netip.Addr    // IPv4 or IPv6; a link-local address needs its zone
+	ASN          uint32        // 1 to 4294967295
+	Port         uint16        // TCP port to dial; 0: 179
+	Password     string        // TCP MD5 key of at most 80 octets (RFC 2385); "": none
+	HoldTime     time.Duration // whole seconds, 3 s to 65535 s; 0: DefaultHoldTime
+	LocalAddress netip.Addr    // where to dial from; zero: the kernel's choice
+}
+
+// Peer is a neighbor's session as last seen.
+type Peer struct {
+	Address netip.Addr
+	ASN     uint32
+
+	// State is named as in RFC 4271 section 8.2.2: Idle, Connect, Active,
+	// OpenSent, OpenConfirm or Established.
+	State string
+
+	// Since is when the session was last established or lost; before its first
+	// time, when the neighbor was configured.
+	Since time.Time
+
+	// LastError says in words why the session last went down or could not come
+	// up. It stays after the session has recovered.
+	LastError string
+
+	// Announced counts the routes of the families that this session offers
+	// while it is Established, and is 0 otherwise.
+	Announced int
+}
+
+// Validate returns everything that is wrong with c, joined, or nil.
+func (c Config) Validate() error {
+	var errs []error
+	if c.ASN == 0 {
+		errs = append(errs, errors.New("asn 0 is reserved (RFC 7607)"))
+	}
+	if !c.RouterID.Is4() || c.RouterID.IsUnspecified() {
+		errs = append(errs, fmt.Errorf("router id %v is not an IPv4 address", c.RouterID))
+	}
+	if c.ListenPort < -1 || c.ListenPort > 65535 {
+		errs = append(errs, fmt.Errorf("listen port %d is not a TCP port and not -1", c.ListenPort))
+	}
+	errs = append(errs, validateNextHops(c.NextHops), validateNeighbors(c.Neighbors))
+	return errors.Join(errs...)
+}
+
+// validateNextHops holds next hops to one usable address per family.
+func validateNextHops(hops []netip.Addr) error {
+	var errs []error
+	for i, hop := range hops {
+		if !hop.IsValid() || hop.Is4In6() || hop.IsUnspecified() || hop.IsMulticast() || hop.Zone() != "" {
+			errs = append(errs, fmt.Errorf("next hop %v is not a unicast address", hop))
+		}
+		if slices.ContainsFunc(hops[:i], func(h netip.Addr) bool { return h.Is4() == hop.Is4() }) {
+			errs = append(errs, fmt.Errorf("next hop %v is the second of its family", hop))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// validateNeighbors checks each neighbor, and that no address comes twice.
+func validateNeighbors(neighbors []Neighbor) error {
+	var errs []error
+	seen := make(map[netip.Addr]bool, len(neighbors))
+	for _, n := range neighbors {
+		if err := n.validate(); err != nil {
+			errs = append(errs, fmt.Errorf("neighbor %v: %w", n.Address, err))
+		}
+		if seen[n.Address] {
+			errs = append(errs, fmt.Errorf("neighbor %v is there twice", n.Address))
+		}
+		seen[n.Address] = true
+	}
+	return errors.Join(errs...)
+}
+
+// validate returns the first thing that is wrong with n.
+func (n Neighbor) validate() error {
+	local := n.LocalAddress
+	switch hold := n.HoldTime; {
+	case !n.Address.IsValid() || n.Address.IsUnspecified() || n.Address.IsMulticast() || n.Address.Is4In6():
+		return errors.New("not a unicast address")
+	case n.Address.Is6() && n.Address.IsLinkLocalUnicast() && n.Address.Zone() == "":
+		return errors.New("a link-local address needs its interface, as in fe80::1%eth0")
+	case n.ASN == 0:
+		return errors.New("asn 0 is reserved (RFC 7607)")
+	case len(n.Password) > maxPassword:
+		return fmt.Errorf("password of %d octets, at most %d fit into TCP MD5", len(n.Password), maxPassword)
+	case hold != 0 && (hold < minHoldTime || hold > maxHoldTime || hold%time.Second != 0):
+		return fmt.Errorf("hold time %v is not whole seconds from %v to %v", hold, minHoldTime, maxHoldTime)
+	case local.IsValid() && (local.Is4() != n.Address.Is4() || local.Is4In6()):
+		return fmt.Errorf("local address %v is of another family", local)
+	}
+	return nil
+}
+
+// Carries reports whether some neighbor of c can be told a route to p. It
+// cannot where p is IPv6, every session IPv4, and no IPv6 next hop given.
+func (c Config) Carries(p netip.Prefix) bool {
+	for _, s := range sessions(c.Neighbors, c.NextHops) {
+		if p.Addr().Is4() && s.ipv4 || p.Addr().Is6() && s.ipv6 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,92 @@
+package bgp
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestValidateSaysWhatIsWrong(t *testing.T) {
+	good := func() Config {
+		return Config{ASN: 4200000001, RouterID: our4, ListenPort: -1, NextHops: []netip.Addr{our4, our6},
+			Neighbors: []Neighbor{{Address: their4, ASN: 65002, HoldTime: 3 * time.Second, LocalAddress: our4}}}
+	}
+	for name, tc := range map[string]struct {
+		spoil func(*Config)
+		want  string // part of the error; "": none
+	}{
+		"nothing":                 {func(*Config) {}, ""},
+		"no neighbor":             {func(c *Config) { c.Neighbors = nil }, ""},
+		"asn 0":                   {func(c *Config) { c.ASN = 0 }, "asn 0"},
+		"IPv6 router id":          {func(c *Config) { c.RouterID = our6 }, "router id 2001:db8::1"},
+		"no router id":            {func(c *Config) { c.RouterID = netip.Addr{} }, "router id invalid IP"},
+		"port":                    {func(c *Config) { c.ListenPort = 65536 }, "listen port 65536"},
+		"two next hops":           {func(c *Config) { c.NextHops = []netip.Addr{our4, their4} }, "next hop 192.0.2.2 is the second"},
+		"unspecified next hop":    {func(c *Config) { c.NextHops = []netip.Addr{netip.IPv6Unspecified()} }, "next hop ::"},
+		"neighbor twice":          {func(c *Config) { c.Neighbors = append(c.Neighbors, c.Neighbors[0]) }, "192.0.2.2 is there twice"},
+		"neighbor without asn":    {func(c *Config) { c.Neighbors[0].ASN = 0 }, "neighbor 192.0.2.2: asn 0"},
+		"mapped neighbor":         {func(c *Config) { c.Neighbors[0].Address = netip.MustParseAddr("::ffff:192.0.2.2") }, "not a unicast address"},
+		"link-local without zone": {func(c *Config) { c.Neighbors[0].Address = netip.MustParseAddr("fe80::1") }, "needs its interface"},
+		"password of 80":          {func(c *Config) { c.Neighbors[0].Password = strings.Repeat("x", 80) }, ""},
+		"password of 81":          {func(c *Config) { c.Neighbors[0].Password = strings.Repeat("x", 81) }, "81 octets"},
+		"hold time 2 s":           {func(c *Config) { c.Neighbors[0].HoldTime = 2 * time.Second }, "hold time 2s"},
+		"hold time 3.5 s":         {func(c *Config) { c.Neighbors[0].HoldTime = 3500 * time.Millisecond }, "hold time 3.5s"},
+		"hold time too long":      {func(c *Config) { c.Neighbors[0].HoldTime = 65536 * time.Second }, "hold time 18h12m16s"},
+		"local address":           {func(c *Config) { c.Neighbors[0].LocalAddress = our6 }, "of another family"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := good()
+			tc.spoil(&c)
+			err := c.Validate()
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("want %q, got %v", tc.want, err)
+			}
+		})
+	}
+}
+
+func TestSessionsOfferTheFamiliesThatTheyCanCarry(t *testing.T) {
+	n4, n6 := Neighbor{Address: their4, ASN: 65002}, Neighbor{Address: their6, ASN: 65002}
+	for name, tc := range map[string]struct {
+		neighbors []Neighbor
+		hops      []netip.Addr
+		of        Neighbor
+		ipv4      bool
+		ipv6      bool
+	}{
+		"IPv4 session":                      {[]Neighbor{n4}, nil, n4, true, false},
+		"IPv4 session, IPv4 next hop":       {[]Neighbor{n4}, []netip.Addr{our4}, n4, true, false},
+		"IPv4 session, IPv6 next hop":       {[]Neighbor{n4}, []netip.Addr{our6}, n4, true, true},
+		"IPv6 session alone, by RFC 8950":   {[]Neighbor{n6}, nil, n6, true, true},
+		"IPv6 session beside an IPv4 one":   {[]Neighbor{n4, n6}, nil, n6, false, true},
+		"IPv6 session, IPv4 next hop":       {[]Neighbor{n4, n6}, []netip.Addr{our4}, n6, true, true},
+		"IPv4 session beside an IPv6 one":   {[]Neighbor{n4, n6}, nil, n4, true, false},
+		"IPv4 session, next hops for both":  {[]Neighbor{n4, n6}, []netip.Addr{our4, our6}, n4, true, true},
+		"IPv6 session, its own next hop is": {[]Neighbor{n4, n6}, []netip.Addr{our6}, n6, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := sessions(tc.neighbors, tc.hops)[tc.of.Address.String()]
+			if s.ipv4 != tc.ipv4 || s.ipv6 != tc.ipv6 {
+				t.Errorf("want IPv4 %v and IPv6 %v, got %v and %v", tc.ipv4, tc.ipv6, s.ipv4, s.ipv6)
+			}
+			if got := len(s.peer().AfiSafis); got != s.carries(1, 1) {
+				t.Errorf("want %d families offered, got %d", s.carries(1, 1), got)
+			}
+		})
+	}
+}
+
+func TestCarriesIsFalseWherePrefixesFindNoSession(t *testing.T) {
+	c := Config{Neighbors: []Neighbor{{Address: their4, ASN: 65002}}}
+	if !c.Carries(netip.MustParsePrefix(prefix4)) || c.Carries(netip.MustParsePrefix(prefix6)) {
+		t.Error("want IPv4 only over an IPv4 session without an IPv6 next hop")
+	}
+	c.NextHops = []netip.Addr{our6}
+	if !c.Carries(netip.MustParsePrefix(prefix6)) {
+		t.Error("want IPv6 over an IPv4 session with an IPv6 next hop")
+	}
+	if (Config{}).Carries(netip.MustParsePrefix(prefix4)) {
+		t.Error("want nothing carried without neighbors")
+	}
+}

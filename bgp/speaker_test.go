@@ -1,0 +1,263 @@
+package bgp
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	gobgpapi "github.com/osrg/gobgp/v3/api"
+	"github.com/rs/zerolog"
+)
+
+// What is announced.
+const (
+	prefix4 = "203.0.113.0/24"
+	prefix6 = "2001:db8:a::/48"
+)
+
+// BIRD's sessions; %s is for more options.
+const (
+	bird4 = `protocol bgp a4 { local 192.0.2.2 as 65002; neighbor 192.0.2.1 as 65001; %s
+  connect retry time 1; connect delay time 1; error wait time 1,2; ipv4 { import all; export none; }; }`
+	bird6 = `protocol bgp a6 { local 2001:db8::2 as 65002; neighbor 2001:db8::1 as 65001; passive on; %s
+  connect retry time 1; connect delay time 1; error wait time 1,2; ipv6 { import all; export none; }; }`
+)
+
+func route(prefix string, communities ...uint32) Route {
+	return Route{Prefix: netip.MustParsePrefix(prefix), Communities: communities}
+}
+
+func TestRoutesOfBothFamiliesComeAndGo(t *testing.T) {
+	b := startBird(t, fmt.Sprintf(bird4, "passive on;"), fmt.Sprintf(bird6, ""))
+	s := startSpeaker(t, Config{Neighbors: []Neighbor{{Address: their4, ASN: 65002}, {Address: their6, ASN: 65002}}})
+	s.set(route(prefix4), route(prefix6))
+	s.up(their4, their6)
+	eventually(t, "IPv4 in the neighbor's kernel", func() bool { return strings.Contains(b.kernel(prefix4), "via 192.0.2.1") })
+	eventually(t, "IPv6 in the neighbor's kernel", func() bool { return strings.Contains(b.kernel(prefix6), "via 2001:db8::1") })
+	if p := s.peer(their4); p.Announced != 1 {
+		t.Errorf("want 1 route announced to %v, got %d", their4, p.Announced)
+	}
+
+	s.set(route(prefix4, GracefulShutdown), route(prefix6))
+	eventually(t, "community 65535:0", func() bool {
+		return strings.Contains(b.ask("show", "route", "all", prefix4), "(65535,0)")
+	})
+	if strings.Contains(b.ask("show", "route", "all", prefix6), "(65535,0)") {
+		t.Errorf("want no community on %s", prefix6)
+	}
+	s.set(route(prefix4), route(prefix6))
+	eventually(t, "no community again", func() bool {
+		out := b.ask("show", "route", "all", prefix4)
+		return strings.Contains(out, "BGP.as_path") && !strings.Contains(out, "(65535,0)")
+	})
+
+	s.set(route(prefix6))
+	eventually(t, "IPv4 withdrawn", func() bool { return b.kernel(prefix4) == "" })
+	if b.kernel(prefix6) == "" {
+		t.Error("want the IPv6 route kept")
+	}
+	s.set()
+	eventually(t, "IPv6 withdrawn", func() bool { return b.kernel(prefix6) == "" })
+}
+
+func TestIPv6GoesOverIPv4SessionWithExplicitNextHop(t *testing.T) {
+	b := startBird(t, fmt.Sprintf(bird4, "passive on; ipv6 { import all; export none; };"))
+	s := startSpeaker(t, Config{Neighbors: []Neighbor{{Address: their4, ASN: 65002}}, NextHops: []netip.Addr{our6}})
+	s.set(route(prefix4), route(prefix6))
+	eventually(t, "IPv4 in the neighbor's kernel", func() bool { return strings.Contains(b.kernel(prefix4), "via 192.0.2.1") })
+	eventually(t, "IPv6 in the neighbor's kernel", func() bool { return strings.Contains(b.kernel(prefix6), "via 2001:db8::1") })
+}
+
+func TestIPv4GoesOverIPv6SessionWhereThereIsNoOther(t *testing.T) {
+	b := startBird(t, fmt.Sprintf(bird6, "ipv4 { extended next hop on; import all; export none; };"))
+	s := startSpeaker(t, Config{Neighbors: []Neighbor{{Address: their6, ASN: 65002}}})
+	s.set(route(prefix4))
+	eventually(t, "IPv4 in the neighbor's kernel", func() bool { return strings.Contains(b.kernel(prefix4), "via inet6 2001:db8::1") })
+}
+
+func TestPasswordMustBeOnBothSides(t *testing.T) {
+	us := Config{ListenPort: 179, Neighbors: []Neighbor{{Address: their4, ASN: 65002, Password: "s3cret"}}}
+	t.Run("the same comes up", func(t *testing.T) {
+		startBird(t, fmt.Sprintf(bird4, `password "s3cret";`))
+		startSpeaker(t, us).up(their4)
+	})
+	t.Run("missing on the other never comes up", func(t *testing.T) {
+		b := startBird(t, fmt.Sprintf(bird4, "")) // dials us, and answers to our dials
+		s := startSpeaker(t, us)
+		eventually(t, "the dial fails", func() bool { return strings.Contains(s.peer(their4).LastError, "TCP MD5") })
+		if s.seen.any(func(p Peer) bool { return p.State == established }) {
+			t.Errorf("want no session, got one:\n%s", b.ask("show", "protocols", "all", "a4"))
+		}
+	})
+	t.Run("a listener that cannot hold it refuses the neighbor", func(t *testing.T) {
+		startBird(t)
+		t.Setenv("GODEBUG", "multipathtcp=1") // such sockets take no TCP MD5 key
+		cfg := us
+		cfg.ASN, cfg.RouterID = 65001, our4
+		err := New(cfg, zerolog.Nop()).Run(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "no password on the listener") {
+			t.Errorf("want an error about the listener's password, got %v", err)
+		}
+	})
+}
+
+func TestNeighborsRoutesStayOutOfTheRIB(t *testing.T) {
+	b := startBird(t, "protocol static { ipv4; route 198.51.100.0/24 blackhole; }",
+		strings.Replace(fmt.Sprintf(bird4, "passive on;"), "export none", "export all", 1),
+		fmt.Sprintf(bird6, "ipv4 { import all; export none; };"))
+	s := startSpeaker(t, Config{NextHops: []netip.Addr{our4},
+		Neighbors: []Neighbor{{Address: their4, ASN: 65002}, {Address: their6, ASN: 65002}}})
+	s.set(route(prefix4))
+	s.up(their4, their6)
+	eventually(t, "bird's route is known", func() bool {
+		return slices.Contains(s.paths(gobgpapi.TableType_ADJ_IN, their4), "198.51.100.0/24")
+	})
+	eventually(t, "our route is in the neighbor's kernel", func() bool { return b.kernel(prefix4) != "" })
+	want := []string{prefix4}
+	for name, got := range map[string][]string{
+		"rib":              s.paths(gobgpapi.TableType_GLOBAL, netip.Addr{}),
+		"adj-out to 2nd":   s.paths(gobgpapi.TableType_ADJ_OUT, their6),
+		"adj-out to bird4": s.paths(gobgpapi.TableType_ADJ_OUT, their4),
+	} {
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: want %v, got %v", name, want, got)
+		}
+	}
+}
+
+// paths returns the IPv4 prefixes of one of GoBGP's tables.
+func (r *running) paths(table gobgpapi.TableType, neighbor netip.Addr) []string {
+	req := &gobgpapi.ListPathRequest{TableType: table, Family: unicast(gobgpapi.Family_AFI_IP)}
+	if neighbor.IsValid() {
+		req.Name = neighbor.String()
+	}
+	var all []string
+	err := r.server.ListPath(context.Background(), req, func(d *gobgpapi.Destination) { all = append(all, d.Prefix) })
+	if err != nil {
+		r.t.Errorf("%v: %v", table, err)
+	}
+	return all
+}
+
+func TestLostSessionIsExplainedAndComesBack(t *testing.T) {
+	b := startBird(t, fmt.Sprintf(bird4, "passive on;"))
+	s := startSpeaker(t, Config{Neighbors: []Neighbor{{Address: their4, ASN: 65002}}})
+	s.set(route(prefix4))
+	s.up(their4)
+
+	b.ask("disable", "a4", `"maintenance till noon"`)
+	want := `neighbor sent Cease, Administrative Shutdown: "maintenance till noon"`
+	eventually(t, "the neighbor's words", func() bool {
+		return s.seen.any(func(p Peer) bool { return p.State == idle && p.LastError == want })
+	})
+	b.ask("enable", "a4")
+	s.up(their4)
+	eventually(t, "the route is back", func() bool { return b.kernel(prefix4) != "" })
+
+	b.end(syscall.SIGKILL)
+	eventually(t, "the end is seen", func() bool {
+		return s.seen.any(func(p Peer) bool { return p.State == idle && p.LastError == "connection closed by the neighbor" })
+	})
+	eventually(t, "nobody listens", func() bool { return s.peer(their4).LastError == "connection refused" })
+	if got := strings.Count(s.log.String(), `"session down"`); got != 2 {
+		t.Errorf("want 2 lines for 2 lost sessions, got %d", got)
+	}
+	if got := strings.Count(s.log.String(), `"reason":"connection refused"`); got != 1 {
+		t.Errorf("want 1 line for the refused connection, got %d", got)
+	}
+	b.start()
+	s.up(their4)
+	if got := s.peer(their4).LastError; got != "connection refused" {
+		t.Errorf("want the last error kept, got %q", got)
+	}
+}
+
+func TestSilentNeighborIsLeftAfterTheHoldTime(t *testing.T) {
+	b := startBird(t, fmt.Sprintf(bird4, "passive on;"))
+	s := startSpeaker(t, Config{Neighbors: []Neighbor{{Address: their4, ASN: 65002, HoldTime: 3 * time.Second}}})
+	s.up(their4)
+	b.process.Process.Signal(syscall.SIGSTOP)
+	defer b.process.Process.Signal(syscall.SIGCONT)
+	eventually(t, "the session is down", func() bool { return s.peer(their4).State == idle })
+	if got, want := s.peer(their4).LastError, "we sent Hold Timer Expired"; got != want {
+		t.Errorf("want %q, got %q", want, got)
+	}
+}
+
+func TestWrongASNIsExplained(t *testing.T) {
+	startBird(t, fmt.Sprintf(bird4, "passive on;"))
+	s := startSpeaker(t, Config{Neighbors: []Neighbor{{Address: their4, ASN: 65003}}})
+	eventually(t, "the mismatch is told", func() bool {
+		return strings.Contains(s.peer(their4).LastError, "as number mismatch expected 65003, received 65002")
+	})
+}
+
+func TestLinkLocalNeighborLearnsBothFamilies(t *testing.T) {
+	b := startBird(t, `protocol bgp a6 { local as 65002; neighbor range fe80::/10 as 65001; interface "up0"; passive on;
+  ipv6 { import all; export none; }; ipv4 { extended next hop on; import all; export none; }; }`)
+	neighbor := netip.MustParseAddr(b.linkLocal() + "%up0")
+	s := startSpeaker(t, Config{Neighbors: []Neighbor{{Address: neighbor, ASN: 65002}}})
+	s.set(route(prefix4), route(prefix6))
+	s.up(neighbor)
+	eventually(t, "IPv4 in the neighbor's kernel", func() bool { return strings.Contains(b.kernel(prefix4), "via inet6 fe80:") })
+	eventually(t, "IPv6 in the neighbor's kernel", func() bool { return strings.Contains(b.kernel(prefix6), "via fe80:") })
+}
+
+func TestEndIsToldToTheNeighbor(t *testing.T) {
+	b := startBird(t, fmt.Sprintf(bird4, "passive on;"))
+	s := startSpeaker(t, Config{Neighbors: []Neighbor{{Address: their4, ASN: 65002}}})
+	s.set(route(prefix4))
+	s.up(their4)
+	eventually(t, "the route is there", func() bool { return b.kernel(prefix4) != "" })
+	begun := time.Now()
+	if err := s.end(); err != nil {
+		t.Errorf("want no error, got %v", err)
+	}
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("the end took %v", took)
+	}
+	eventually(t, "the text arrives", func() bool {
+		return strings.Contains(b.ask("show", "protocols", "all", "a4"), stopText)
+	})
+	eventually(t, "the route is gone", func() bool { return b.kernel(prefix4) == "" })
+	if strings.Contains(s.log.String(), `"level":"warn"`) {
+		t.Error("want no warning about an end in order")
+	}
+}
+
+func TestSetNeighborsKeepsWhatIsUnchanged(t *testing.T) {
+	startBird(t, fmt.Sprintf(bird4, "passive on;"), fmt.Sprintf(bird6, ""))
+	n4, n6 := Neighbor{Address: their4, ASN: 65002}, Neighbor{Address: their6, ASN: 65002}
+	s := startSpeaker(t, Config{Neighbors: []Neighbor{n4, n6}})
+	s.up(their4, their6)
+	since4, since6 := s.peer(their4).Since, s.peer(their6).Since
+
+	n6.HoldTime = 30 * time.Second
+	n4.HoldTime = DefaultHoldTime // what zero means
+	if err := s.SetNeighbors(t.Context(), []Neighbor{n6, n4}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the changed session is up anew", func() bool {
+		p := s.peer(their6)
+		return p.State == established && p.Since.After(since6)
+	})
+	if err := s.SetNeighbors(t.Context(), []Neighbor{n4}); err != nil {
+		t.Fatal(err)
+	}
+	got := s.Peers()
+	if len(got) != 1 || got[0].State != established || got[0].Since != since4 {
+		t.Errorf("want only %v, up since %v, got %+v", their4, since4, got)
+	}
+	if s.seen.any(func(p Peer) bool { return p.Address == their4 && p.LastError != "" }) {
+		t.Errorf("want no error of %v", their4)
+	}
+	eventually(t, "an added session is up", func() bool {
+		err := s.SetNeighbors(t.Context(), []Neighbor{n4, n6})
+		return err == nil && s.peer(their6).State == established
+	})
+}
