@@ -1,0 +1,147 @@
+// Package config reads the one configuration file, strictly, and says
+// everything that is wrong with it at once, each fault with its place. It
+// never starts, opens or changes anything: the only files it reads are secrets.
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/netip"
+	"path/filepath"
+	"reflect"
+	"time"
+
+	"github.com/anycastd/anycastd/policy"
+)
+
+// Config is a configuration without faults.
+type Config struct {
+	Name     string // this node's
+	StateDir string // absolute
+
+	Interface string // carries the anycast addresses
+	Policy    policy.Config
+	Overload  float64 // ratio of sessions to capacity, above 0, at most 1
+
+	Ports        []uint16
+	Sockets      int    // per address and port, 0 to 1024; 0: one per CPU
+	Cookie       string // never, auto or always (RFC 7296 section 2.6)
+	CookieAbove  int    // requests/s from which "auto" asks for cookies
+	Unsupported  string // drop or refuse
+	PortConflict string // fail or nft
+
+	XDPInterfaces []string // none: no fast path
+	XDPMode       string   // auto, native or generic
+
+	Probes map[string]Probe // by gateway name; every gateway has one
+	BGP    BGP
+	Zones  []DNSZone // in the order of Policy.Zones
+
+	Socket string // of the control API, absolute
+	HTTP   string // host:port; "": none
+
+	Warnings []Fault // by position
+}
+
+// Probe is how a gateway's liveness is asked for.
+type Probe struct {
+	Every   time.Duration // 0: never
+	Timeout time.Duration // above 0; at most Every, unless that is 0
+	Rise    int           // answers in a row that make a gateway up, 1 to 1000
+	Fall    int           // silences in a row that make it down, 1 to 1000
+}
+
+// BGP is the speaker and its sessions; without Neighbors nothing is announced
+// and the other fields may be zero.
+type BGP struct {
+	ASN        uint32
+	RouterID   netip.Addr // IPv4 (RFC 4271 section 4.2)
+	ListenPort int        // -1: only dial
+	NextHops   []netip.Addr
+	Neighbors  []Neighbor
+}
+
+// Neighbor is one BGP session.
+type Neighbor struct {
+	Address      netip.Addr // with a zone if it is link-local
+	LocalAddress netip.Addr // invalid: the kernel's choice
+	ASN          uint32
+	Port         uint16
+	Password     string        // TCP MD5 (RFC 2385), 1 to 80 octets; "": none
+	HoldTime     time.Duration // whole seconds, 3s to 65535s
+}
+
+// DNSZone is how a zone is updated; what is published there stands in
+// policy.Config.Zones.
+type DNSZone struct {
+	Name    string // fully qualified, lower case
+	Server  string // host:port; "": the zone's SOA MNAME, port 53
+	TSIG    TSIG
+	KeyText string // content of TSIG's secret file, trimmed: base64 or a key clause; "": updates are not signed
+}
+
+// TSIG names the key that signs updates (RFC 8945).
+type TSIG struct {
+	Name      string // fully qualified, lower case; "": the key clause says it
+	Algorithm string // such as hmac-sha256; "": the key clause says it
+}
+
+// maxSize is the length in octets that a configuration may have.
+const maxSize = 1 << 20
+
+// Load reads a configuration from r. The name is what faults show ("-" is
+// shown as <stdin>), and relative paths of secret files start at its
+// directory. If the configuration is at fault the error is a Faults; any other
+// error comes from r.
+func Load(name string, r io.Reader) (*Config, error) {
+	shown := name
+	if name == "-" {
+		shown = "<stdin>"
+	}
+	data, err := io.ReadAll(io.LimitReader(r, maxSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", shown, err)
+	}
+	c := &checker{dir: filepath.Dir(name), doc: newDocument(shown, bytes.TrimPrefix(data, []byte("\ufeff")))}
+	cfg := c.load(len(data) > maxSize)
+	if faults := c.report(false); len(faults) > 0 {
+		return nil, faults
+	}
+	cfg.Warnings = c.report(true)
+	return cfg, nil
+}
+
+// load goes from text to tree to raw to validated configuration; the first
+// step is the only one whose faults end it.
+func (c *checker) load(tooLong bool) *Config {
+	if tooLong {
+		c.faultAt(0, "the file is longer than %d octets", maxSize)
+		return nil
+	}
+	if at, problem := c.doc.parse(); problem != "" {
+		c.faultAt(at, "%s", problem).suggest("%s", syntaxHint(problem))
+		return nil
+	}
+	var raw file
+	c.table(reflect.ValueOf(&raw).Elem(), c.doc.root, scope{})
+	return c.config(&raw)
+}
+
+// config applies the rules that span keys, and builds the configuration.
+func (c *checker) config(raw *file) *Config {
+	cfg := &Config{Overload: raw.Policy.Overload}
+	c.node(&raw.Node, cfg)
+	c.ike(&raw.IKE, cfg)
+	c.control(&raw.Control, cfg)
+	c.anycast(&raw.Anycast, cfg)
+	c.policy(&raw.Policy, cfg)
+	c.gateways(raw.Gateway, cfg)
+	c.pools(raw.Pool, cfg)
+	c.bgp(&raw.BGP, cfg)
+	c.carried(raw.Anycast.Prefixes, &raw.BGP)
+	c.dns(&raw.DNS, cfg)
+	c.discover(raw.Discover, cfg)
+	c.reach(raw, cfg)
+	return cfg
+}

@@ -1,0 +1,284 @@
+package config
+
+import (
+	"errors"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/anycastd/anycastd/policy"
+)
+
+// full has every key, none with its default where that can be told apart.
+const full = `
+[node]
+name      = "fra1"
+state_dir = "/srv/anycastd"
+
+[anycast]
+prefixes  = ["203.0.113.0/24", "2001:db8:a::/48"]
+addresses = ["203.0.113.1", "2001:db8:a::1"]
+interface = "lo"
+
+[ike]
+ports         = [500]
+sockets       = 3
+cookie        = "always"
+cookie_above  = 1_000
+unsupported   = "refuse"
+port_conflict = "nft"
+
+[ike.xdp]
+interfaces = ["eth0"]
+mode       = "native"
+
+[policy]
+choose   = "least-loaded"
+key      = "source+spi"
+seed     = "salt"
+overload = 1
+
+[[gateway]]
+name        = "fra-gw1"
+addresses   = ["198.51.100.11", "2001:db8:1::11"]
+fqdn        = "GW1.fra.vpn.example.net."
+redirect_by = "fqdn"
+weight      = 7
+capacity    = 20000
+self        = true
+probe       = { every = "2s", timeout = "1s", rise = 4, fall = 5 }
+
+[[gateway]]
+name      = "fra-gw2"
+addresses = ["198.51.100.12"]
+
+[[pool]]
+name       = "gold"
+gateways   = ["fra-gw1"]
+sources    = ["192.0.2.0/24"]
+identities = ["*@gold.example.net"]
+
+[bgp]
+asn         = 4_294_967_295
+router_id   = "192.0.2.10"
+listen_port = 179
+drain_wait  = "1m"
+settle      = "0s"
+next_hop    = ["192.0.2.10", "2001:db8:f::10"]
+[[bgp.neighbor]]
+address       = "192.0.2.1"
+asn           = 64500
+password_file = "bgp.key"
+local_address = "192.0.2.10"
+port          = 1790
+hold_time     = "90s"
+[[bgp.neighbor]]
+address = "fe80::1%eth0"
+asn     = 64501
+
+[dns]
+ttl = 60
+[[dns.zone]]
+name     = "Example.net"
+server   = "192.0.2.53"
+tsig     = { name = "anycastd", algorithm = "hmac-sha512", secret_file = "tsig.key" }
+names    = ["vpn.example.net"]
+gateways = true
+
+[dns.serve]
+listen = ["192.0.2.10:53"]
+
+[[discover]]
+name = "_ike-gateways._udp.vpn.example.net."
+pool = "gold"
+
+[control]
+socket = "/run/a.sock"
+http   = ""
+`
+
+// fullConfig is what full says, but for its warnings.
+func fullConfig() *Config {
+	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
+	return &Config{
+		Name: "fra1", StateDir: "/srv/anycastd", Interface: "lo", Overload: 1,
+		Policy: policy.Config{
+			Prefixes:  []netip.Prefix{prefix("203.0.113.0/24"), prefix("2001:db8:a::/48")},
+			Addresses: []netip.Addr{addr("203.0.113.1"), addr("2001:db8:a::1")},
+			Gateways: []policy.Gateway{{
+				Name: "fra-gw1", Addresses: []netip.Addr{addr("198.51.100.11"), addr("2001:db8:1::11")}, FQDN: "gw1.fra.vpn.example.net",
+				RedirectBy: policy.ByFQDN, Weight: 7, Capacity: 20000, Self: true,
+			}, {
+				Name: "fra-gw2", Addresses: []netip.Addr{addr("198.51.100.12")}, RedirectBy: policy.ByAddress, Weight: 100,
+			}},
+			Pools:  []policy.Pool{{Name: "gold", Gateways: []string{"fra-gw1"}, Sources: []netip.Prefix{prefix("192.0.2.0/24")}, Identities: []string{"*@gold.example.net"}}},
+			Choose: policy.LeastLoaded, Key: policy.BySourceSPI, Seed: "salt", DrainWait: time.Minute,
+			Zones: []policy.Zone{{Name: "example.net.", Names: []string{"vpn.example.net."}, Gateways: true, TTL: 60}},
+		},
+		Ports: []uint16{500}, Sockets: 3, Cookie: "always", CookieAbove: 1000, Unsupported: "refuse", PortConflict: "nft",
+		XDPInterfaces: []string{"eth0"}, XDPMode: "native",
+		Probes: map[string]Probe{
+			"fra-gw1": {Every: 2 * time.Second, Timeout: time.Second, Rise: 4, Fall: 5},
+			"fra-gw2": {Every: time.Second, Timeout: 500 * time.Millisecond, Rise: 2, Fall: 3},
+		},
+		BGP: BGP{
+			ASN: 4294967295, RouterID: addr("192.0.2.10"), ListenPort: 179, NextHops: []netip.Addr{addr("192.0.2.10"), addr("2001:db8:f::10")},
+			Neighbors: []Neighbor{
+				{Address: addr("192.0.2.1"), LocalAddress: addr("192.0.2.10"), ASN: 64500, Port: 1790, Password: "s3cret word", HoldTime: 90 * time.Second},
+				{Address: addr("fe80::1%eth0"), ASN: 64501, Port: 179, HoldTime: 9 * time.Second},
+			},
+		},
+		Zones:  []DNSZone{{Name: "example.net.", Server: "192.0.2.53:53", TSIG: TSIG{"anycastd.", "hmac-sha512"}, KeyText: "c2VjcmV0"}},
+		Socket: "/run/a.sock",
+	}
+}
+
+// compare lets cmp look into addresses.
+var compare = cmp.Options{
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+}
+
+// write makes a file in dir.
+func write(t *testing.T, dir, name, text string, mode os.FileMode) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// faultsOf loads a text and returns its faults.
+func faultsOf(t *testing.T, text string) Faults {
+	t.Helper()
+	_, err := Load("a.toml", strings.NewReader(text))
+	var faults Faults
+	if err != nil && !errors.As(err, &faults) {
+		t.Fatalf("want Faults, got %v", err)
+	}
+	return faults
+}
+
+// brief puts findings into lines, without what is the same in all of them.
+func brief(faults []Fault) []string {
+	var out []string
+	for _, f := range faults {
+		out = append(out, strings.TrimPrefix(f.Error(), "a.toml:"))
+	}
+	return out
+}
+
+func TestLoad_takes_every_key(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "bgp.key", "s3cret word\n", 0o600)
+	write(t, dir, "tsig.key", " c2VjcmV0 \n", 0o600)
+	got, err := Load(filepath.Join(dir, "a.toml"), strings.NewReader(full))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ignored []string
+	for _, w := range got.Warnings {
+		ignored = append(ignored, strings.TrimPrefix(w.Message, "this version ignores "))
+	}
+	want := []string{
+		`ike.cookie = "always"`, "ike.cookie_above", `ike.unsupported = "refuse"`, `ike.port_conflict = "nft"`, "ike.xdp.interfaces",
+		`policy.choose = "least-loaded"`, "policy.overload", "pool.identities", "[dns.serve]", "[[discover]]",
+	}
+	if diff := cmp.Diff(want, ignored); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+	got.Warnings = nil
+	if diff := cmp.Diff(fullConfig(), got, compare); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestLoad_defaults_what_is_left_out(t *testing.T) {
+	got, err := Load("-", strings.NewReader(`anycast.prefixes = ["203.0.113.1/32", "2001:db8::1/128", "198.51.100.0/24"]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, _ := os.Hostname()
+	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
+	want := &Config{
+		Name: host, StateDir: "/var/lib/anycastd", Interface: "anycast0", Overload: 0.9,
+		Policy: policy.Config{
+			Prefixes:  []netip.Prefix{prefix("203.0.113.1/32"), prefix("2001:db8::1/128"), prefix("198.51.100.0/24")},
+			Addresses: []netip.Addr{addr("203.0.113.1"), addr("2001:db8::1")},
+			Choose:    policy.Sticky, Key: policy.BySource, DrainWait: 5 * time.Second, Settle: 2 * time.Second,
+		},
+		Ports: []uint16{500, 4500}, Cookie: "auto", CookieAbove: 20000, Unsupported: "drop", PortConflict: "fail", XDPMode: "auto",
+		Probes: map[string]Probe{}, BGP: BGP{ListenPort: -1},
+		Socket: "/run/anycastd/control.sock", HTTP: "127.0.0.1:9650",
+	}
+	warnings := got.Warnings
+	got.Warnings = nil
+	if diff := cmp.Diff(want, got, compare); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	wantWarnings := []string{
+		"<stdin>:1:1: there is no BGP neighbor: nothing is announced",
+		"<stdin>:1:1: there is no gateway: no client gets an answer, and nothing is announced",
+		"<stdin>:1:58: no anycast address lies in 198.51.100.0/24: what is sent there gets lost",
+	}
+	if diff := cmp.Diff(wantWarnings, brief(warnings)); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+}
+
+func TestLoad_reports_all_faults_as_one_text(t *testing.T) {
+	const in = `[anycast]
+prefixes = ["203.0.113.0/24"]
+addresses = ["203.0.113.1", "198.51.100.1"]
+
+[[gateway]]
+name	= "gw1"
+adresses = ["192.0.2.7"]	# mistyped
+
+[ike]
+sockets	= "4"
+`
+	const want = `etc/a.toml:3:29: 198.51.100.1 lies in none of anycast.prefixes
+    addresses = ["203.0.113.1", "198.51.100.1"]
+                                ^
+hint: announce it: add "198.51.100.1/32" to prefixes, or the wider prefix it is part of
+etc/a.toml:5:3: gateway "gw1" has no address
+    [[gateway]]
+      ^
+hint: add addresses = ["198.51.100.11"], or redirect_by = "fqdn" and an fqdn
+etc/a.toml:7:1: unknown key "adresses" in [[gateway]]
+    adresses = ["192.0.2.7"]	# mistyped
+    ^
+hint: did you mean "addresses"?
+etc/a.toml:10:11: ike.sockets takes an integer, not a string
+    sockets	= "4"
+           	  ^
+hint: write it without quotes`
+	_, err := Load("etc/a.toml", strings.NewReader(in))
+	if err == nil {
+		t.Fatal("want faults, got none")
+	}
+	if diff := cmp.Diff(want, err.Error()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestLoad_passes_on_what_the_reader_says(t *testing.T) {
+	_, err := Load("a.toml", io.MultiReader(strings.NewReader("[ike]\n"), iotest.ErrReader(io.ErrUnexpectedEOF)))
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("want %v, got %v", io.ErrUnexpectedEOF, err)
+	}
+}
+
+func TestLoad_ignores_a_byte_order_mark(t *testing.T) {
+	want := []string{`1:1: unknown key "x" in the top level`, "1:1: there is no anycast address"}
+	if diff := cmp.Diff(want, brief(faultsOf(t, "\ufeffx = 1\n"))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,134 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// file is the file as it is written. Its tags are the whole schema of single
+// keys: toml, the key; default, its value where it is absent (a list's elements
+// apart by blanks); oneof, the words it takes; range, the numbers it takes;
+// required, that it must be there, and the hint if it is not.
+type file struct {
+	Node     nodeTable       `toml:"node"`
+	Anycast  anycastTable    `toml:"anycast"`
+	IKE      ikeTable        `toml:"ike"`
+	Policy   policyTable     `toml:"policy"`
+	Gateway  []gatewayTable  `toml:"gateway"`
+	Pool     []poolTable     `toml:"pool"`
+	BGP      bgpTable        `toml:"bgp"`
+	DNS      dnsTable        `toml:"dns"`
+	Discover []discoverTable `toml:"discover"`
+	Control  controlTable    `toml:"control"`
+}
+
+type nodeTable struct {
+	Name     string `toml:"name"`
+	StateDir string `toml:"state_dir" default:"/var/lib/anycastd"`
+}
+
+type anycastTable struct {
+	Prefixes  []netip.Prefix `toml:"prefixes"`
+	Addresses []netip.Addr   `toml:"addresses"`
+	Interface string         `toml:"interface" default:"anycast0"`
+}
+
+type ikeTable struct {
+	Ports        []int64  `toml:"ports" default:"500 4500" range:"1 65535"`
+	Sockets      int64    `toml:"sockets" default:"0" range:"0 1024"`
+	Cookie       string   `toml:"cookie" default:"auto" oneof:"never auto always"`
+	CookieAbove  int64    `toml:"cookie_above" default:"20000" range:"0 2147483647"`
+	Unsupported  string   `toml:"unsupported" default:"drop" oneof:"drop refuse"`
+	PortConflict string   `toml:"port_conflict" default:"fail" oneof:"fail nft"`
+	XDP          xdpTable `toml:"xdp"`
+}
+
+type xdpTable struct {
+	Interfaces []string `toml:"interfaces"`
+	Mode       string   `toml:"mode" default:"auto" oneof:"auto native generic"`
+}
+
+type policyTable struct {
+	Choose   string  `toml:"choose" default:"sticky" oneof:"sticky least-loaded self-first"`
+	Key      string  `toml:"key" default:"source" oneof:"source source+spi"`
+	Seed     string  `toml:"seed"`
+	Overload float64 `toml:"overload" default:"0.9"`
+}
+
+type gatewayTable struct {
+	Name       string       `toml:"name" required:"give it one, such as name = \"fra-gw1\""`
+	Addresses  []netip.Addr `toml:"addresses"`
+	FQDN       string       `toml:"fqdn"`
+	RedirectBy string       `toml:"redirect_by" default:"address" oneof:"address fqdn"`
+	Weight     int64        `toml:"weight" default:"100" range:"0 65535"`
+	Capacity   int64        `toml:"capacity" default:"0" range:"0 2147483647"`
+	Self       bool         `toml:"self" default:"false"`
+	Probe      probeTable   `toml:"probe"`
+}
+
+type probeTable struct {
+	Every   time.Duration `toml:"every" default:"1s"`
+	Timeout time.Duration `toml:"timeout" default:"500ms"`
+	Rise    int64         `toml:"rise" default:"2" range:"1 1000"`
+	Fall    int64         `toml:"fall" default:"3" range:"1 1000"`
+}
+
+type poolTable struct {
+	Name       string         `toml:"name" required:"give it one, such as name = \"gold\""`
+	Gateways   []string       `toml:"gateways" required:"say which gateways serve it, by their names"`
+	Sources    []netip.Prefix `toml:"sources"`
+	Identities []string       `toml:"identities"`
+}
+
+type bgpTable struct {
+	ASN        int64           `toml:"asn" range:"1 4294967295"`
+	RouterID   netip.Addr      `toml:"router_id"`
+	ListenPort int64           `toml:"listen_port" default:"-1" range:"-1 65535"`
+	DrainWait  time.Duration   `toml:"drain_wait" default:"5s"`
+	Settle     time.Duration   `toml:"settle" default:"2s"`
+	NextHop    []netip.Addr    `toml:"next_hop"`
+	Neighbor   []neighborTable `toml:"neighbor"`
+}
+
+type neighborTable struct {
+	Address      netip.Addr    `toml:"address" required:"say whom to peer with, such as address = \"192.0.2.1\""`
+	ASN          int64         `toml:"asn" range:"1 4294967295" required:"say the neighbor's AS number, such as asn = 64500"`
+	LocalAddress netip.Addr    `toml:"local_address"`
+	Port         int64         `toml:"port" default:"179" range:"1 65535"`
+	HoldTime     time.Duration `toml:"hold_time" default:"9s"`
+	PasswordFile string        `toml:"password_file"`
+}
+
+type dnsTable struct {
+	TTL   int64       `toml:"ttl" default:"300" range:"0 2147483647"` // RFC 2181 section 8
+	Zone  []zoneTable `toml:"zone"`
+	Serve serveTable  `toml:"serve"`
+}
+
+type zoneTable struct {
+	Name     string     `toml:"name" required:"say which zone to update, such as name = \"example.net.\""`
+	Server   string     `toml:"server"`
+	TSIG     *tsigTable `toml:"tsig"`
+	Names    []string   `toml:"names"`
+	Gateways bool       `toml:"gateways" default:"false"`
+}
+
+type tsigTable struct {
+	Name       string `toml:"name"`
+	Algorithm  string `toml:"algorithm" oneof:"hmac-sha1 hmac-sha224 hmac-sha256 hmac-sha384 hmac-sha512"`
+	SecretFile string `toml:"secret_file" required:"say which file holds the secret, in base64 or as a key clause"`
+}
+
+type serveTable struct {
+	Listen []string `toml:"listen"`
+}
+
+type discoverTable struct {
+	Name string `toml:"name" required:"say which SRV name to ask for, such as name = \"_ike-gateways._udp.vpn.example.net.\""`
+	Pool string `toml:"pool"`
+}
+
+type controlTable struct {
+	Socket string `toml:"socket" default:"/run/anycastd/control.sock"`
+	HTTP   string `toml:"http" default:"127.0.0.1:9650"`
+}

@@ -1,0 +1,92 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+)
+
+// node checks [node].
+func (c *checker) node(raw *nodeTable, cfg *Config) {
+	cfg.Name, cfg.StateDir = raw.Name, raw.StateDir
+	if !c.doc.given("node.name") {
+		host, err := os.Hostname()
+		if err != nil {
+			c.fault("node.name", "the host's name is unknown: %v", err).suggest("give the node one: [node] name = \"fra1\"")
+		}
+		cfg.Name = host
+	}
+	c.word("node.name", "node.name", raw.Name)
+	if !filepath.IsAbs(raw.StateDir) {
+		c.fault("node.state_dir", "node.state_dir is not an absolute path")
+	}
+}
+
+// ike checks [ike] and [ike.xdp].
+func (c *checker) ike(raw *ikeTable, cfg *Config) {
+	cfg.Sockets, cfg.CookieAbove = int(raw.Sockets), int(raw.CookieAbove)
+	cfg.Cookie, cfg.Unsupported, cfg.PortConflict = raw.Cookie, raw.Unsupported, raw.PortConflict
+	cfg.XDPInterfaces, cfg.XDPMode = raw.XDP.Interfaces, raw.XDP.Mode
+	once := unique[int64](c, "port")
+	for i, p := range raw.Ports {
+		if p != 0 && once.add(p, item("ike.ports", i)) {
+			cfg.Ports = append(cfg.Ports, uint16(p))
+		}
+	}
+	if len(raw.Ports) == 0 && !c.faulty("ike.ports") {
+		c.fault("ike.ports", "ike.ports is empty").suggest("IKE needs [500, 4500] (RFC 7296 section 2)")
+	}
+	c.interfaces(raw.XDP.Interfaces)
+	c.ikeIgnored(raw)
+}
+
+// interfaces checks the interfaces of the fast path.
+func (c *checker) interfaces(names []string) {
+	once := unique[string](c, "interface")
+	for i, name := range names {
+		path := item("ike.xdp.interfaces", i)
+		if err := checkInterface(name); err != nil {
+			c.fault(path, "ike.xdp.interfaces: %s %v", quote(name), err)
+			continue
+		}
+		once.add(name, path)
+	}
+}
+
+// ikeIgnored warns of what this version does not do yet.
+func (c *checker) ikeIgnored(raw *ikeTable) {
+	if raw.Cookie == "always" {
+		c.ignored("ike.cookie", "ike.cookie = \"always\"", "it asks for no cookies: requests are answered as they come")
+	}
+	if c.doc.given("ike.cookie_above") {
+		c.ignored("ike.cookie_above", "ike.cookie_above", "it asks for no cookies: requests are answered as they come")
+	}
+	if raw.Unsupported == "refuse" {
+		c.ignored("ike.unsupported", "ike.unsupported = \"refuse\"", "clients without REDIRECT_SUPPORTED get no answer")
+	}
+	if raw.PortConflict == "nft" {
+		c.ignored("ike.port_conflict", "ike.port_conflict = \"nft\"", "it stops if another IKE daemon holds the port; bind that one to its own addresses")
+	}
+	if len(raw.XDP.Interfaces) > 0 {
+		c.ignored("ike.xdp.interfaces", "ike.xdp.interfaces", "sockets answer alone, without the fast path")
+	}
+}
+
+// maxSocketPath is the length in octets of a socket's path: Linux's sun_path
+// has 108 with the closing zero (unix(7)).
+const maxSocketPath = 107
+
+// control checks [control].
+func (c *checker) control(raw *controlTable, cfg *Config) {
+	cfg.Socket, cfg.HTTP = raw.Socket, raw.HTTP
+	if !filepath.IsAbs(raw.Socket) {
+		c.fault("control.socket", "control.socket is not an absolute path")
+	} else if n := len(raw.Socket); n > maxSocketPath {
+		c.fault("control.socket", "control.socket is %d octets long, more than %d", n, maxSocketPath)
+	}
+	if raw.HTTP == "" {
+		return
+	}
+	if err := checkListen(raw.HTTP); err != nil {
+		c.fault("control.http", "control.http: %s %v", quote(raw.HTTP), err).suggest("write host:port, such as \"127.0.0.1:9650\", or \"\" for none")
+	}
+}
