@@ -2,10 +2,13 @@ package test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"strings"
+	"testing"
 
 	"github.com/anycastd/anycastd/test/lab"
 )
@@ -90,6 +93,20 @@ func (a *anycastd) awaitState(state string) {
 	})
 }
 
+// runProgram runs the program outside of any lab, and returns what it printed
+// and its exit code.
+func runProgram(t *testing.T, stdin string, args ...string) (string, int) {
+	t.Helper()
+	cmd := exec.Command(program(), args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
 // target returns the address of the gateway that the daemon says this client
 // goes to.
 func (a *anycastd) target(client string) (netip.Addr, error) {
@@ -133,12 +150,17 @@ func newFabric(l *lab.Lab) *fabric {
 		f.gateways = append(f.gateways, g)
 	}
 	f.client.Nameserver(dns4)
-	f.bird = startBIRD(f.router, birdConfig{RouterID: "192.0.2.9", ASN: 64500, Neighbors: []birdNeighbor{
-		{Name: "front4", Local: router4, Remote: front4, ASN: 64512},
-		{Name: "front6", Local: router6, Remote: front6, ASN: 64512},
-	}})
+	f.bird = startBIRD(f.router, fabricBIRD())
 	f.bind = startBIND(f.dns, testZone)
 	return f
+}
+
+// fabricBIRD is the configuration of the fabric's BIRD.
+func fabricBIRD() birdConfig {
+	return birdConfig{RouterID: router4, ASN: 64500, Neighbors: []birdNeighbor{
+		{Name: "front4", Local: router4, Remote: front4, ASN: 64512},
+		{Name: "front6", Local: router6, Remote: front6, ASN: 64512},
+	}}
 }
 
 // config is the daemon's configuration in this fabric; edits are pairs of old

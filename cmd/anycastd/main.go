@@ -1,12 +1,12 @@
+// TCP MD5 fails silently on a multipath TCP socket, which Go listens on unless
+// told otherwise.
+//
+//go:debug multipathtcp=0
+
 // Command anycastd redirects IKEv2 clients from one anycast address to many
 // VPN gateways. This package holds the verbs and the wiring; it never parses a
 // packet and never decides where a client goes.
 package main
-
-// TCP MD5 fails silently on a multipath TCP socket, which Go listens on
-// unless told otherwise.
-//
-//go:debug multipathtcp=0
 
 import (
 	"context"
@@ -160,11 +160,18 @@ func (o *options) load(stdin io.Reader) (*config.Config, error) {
 	return config.Load(o.file, f)
 }
 
-// client returns a client of the daemon that the configuration names.
-func (o *options) client(stdin io.Reader) (*web.Client, error) {
-	cfg, err := o.load(stdin)
-	if err != nil {
-		return nil, err
+// client returns a client of the daemon that the configuration names. A file
+// with faults, or none at all, must not keep anybody from asking a daemon that
+// runs: of the file only the socket's path matters.
+func (o *options) client(stdin io.Reader) *web.Client {
+	in := stdin
+	if o.file != "-" {
+		f, err := os.Open(o.file)
+		if err != nil {
+			return web.NewClient(config.Socket(strings.NewReader("")))
+		}
+		defer f.Close()
+		in = f
 	}
-	return web.NewClient(cfg.Socket), nil
+	return web.NewClient(config.Socket(in))
 }

@@ -32,10 +32,7 @@ func showVerb(o *options, use, short string, text func(io.Writer, *control.Statu
 		Short: short,
 		Args:  args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			client, err := o.client(c.InOrStdin())
-			if err != nil {
-				return err
-			}
+			client := o.client(c.InOrStdin())
 			var s control.Status
 			if err := client.Do(c.Context(), "GET", "/v1/status", nil, &s); err != nil {
 				return err

@@ -104,14 +104,11 @@ func reloadVerb(o *options) *cobra.Command {
 		Short: "Make the daemon read its configuration again; with faults it keeps what it had",
 		Args:  args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			client, err := o.client(c.InOrStdin())
-			if err != nil {
-				return err
-			}
+			client := o.client(c.InOrStdin())
 			if err := client.Do(c.Context(), "POST", "/v1/reload", nil, &struct{}{}); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(c.OutOrStdout(), "reloaded")
+			_, err := fmt.Fprintln(c.OutOrStdout(), "reloaded")
 			return err
 		},
 	}
@@ -125,10 +122,7 @@ func explainVerb(o *options) *cobra.Command {
 		Short: "Say where this client goes, why, and what would change it",
 		Args:  args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, a []string) error {
-			client, err := o.client(c.InOrStdin())
-			if err != nil {
-				return err
-			}
+			client := o.client(c.InOrStdin())
 			var e policy.Explanation
 			query := url.Values{"client": {a[0]}, "spi": {strings.TrimPrefix(spi, "0x")}, "from": {from}}
 			if err := client.Do(c.Context(), "GET", "/v1/explain", query, &e); err != nil {

@@ -79,7 +79,11 @@ func newCollector(d Daemon) *collector {
 }
 
 // Describe is part of prometheus.Collector.
-func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.packets, c.gateway, c.address, c.route, c.record, c.peers} {
+		ch <- d
+	}
+}
 
 // Collect is part of prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
