@@ -213,5 +213,9 @@ func (d *document) place(offset int) (line, column int, text string) {
 		end = d.lines[line] - 1
 	}
 	raw := bytes.TrimSuffix(d.source[start:end], []byte("\r"))
-	return line, utf8.RuneCount(raw[:min(offset-start, len(raw))]) + 1, string(raw)
+	before := min(offset-start, len(raw))
+	for before > 0 && before < len(raw) && !utf8.RuneStart(raw[before]) {
+		before-- // to where the character begins
+	}
+	return line, utf8.RuneCount(raw[:before]) + 1, string(raw)
 }

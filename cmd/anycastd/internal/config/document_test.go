@@ -128,6 +128,7 @@ func TestSyntax_errors_come_alone_and_with_their_place(t *testing.T) {
 		"a bracket missing":       {"[ike\nsockets = 1", []string{"1:5: expected ']' to close table name"}},
 		"behind umlauts":          {"\"äöü\" = ü", []string{"1:9: unexpected character U+00C3 'Ã' at start of value (strings, addresses and durations stand in quotes)"}},
 		"a wild carriage return":  {"[ike]\rsockets = 1", []string{"1:6: expected newline but got U+000D (each setting has its own line, and strings, addresses and durations stand in quotes)"}},
+		"an end in a character":   {"\"…", []string{"1:2: unterminated basic string"}},
 		"what isn't UTF-8":        {"node.name = \"\xff\"", []string{"1:14: invalid UTF-8 character in basic string"}},
 		"a number that overflows": {"ike.sockets = 9223372036854775808", []string{"1:15: decimal number is too large to fit in a 64-bit signed integer"}},
 		"a megabyte of junk":      {strings.Repeat("\x00\xff[=", maxSize/4), []string{"1:1: invalid character at start of key: U+0000"}},
