@@ -78,13 +78,14 @@ type DNSZone struct {
 	Name    string // fully qualified, lower case
 	Server  string // host:port; "": the zone's SOA MNAME, port 53
 	TSIG    TSIG
-	KeyText string // content of TSIG's secret file, trimmed: base64 or a key clause; "": updates are not signed
+	KeyText string // content of the secret file, trimmed: base64 or a key clause
 }
 
-// TSIG names the key that signs updates (RFC 8945).
+// TSIG is the key that signs updates (RFC 8945); the zero TSIG signs nothing.
 type TSIG struct {
-	Name      string // fully qualified, lower case; "": the key clause says it
-	Algorithm string // such as hmac-sha256; "": the key clause says it
+	Name      string // fully qualified, lower case
+	Algorithm string // hmac-sha1, hmac-sha224, hmac-sha256, hmac-sha384 or hmac-sha512
+	Secret    string // base64
 }
 
 // maxSize is the length in octets that a configuration may have.

@@ -135,7 +135,7 @@ func fullConfig() *Config {
 				{Address: addr("fe80::1%eth0"), ASN: 64501, Port: 179, HoldTime: 9 * time.Second},
 			},
 		},
-		Zones:  []DNSZone{{Name: "example.net.", Server: "192.0.2.53:53", TSIG: TSIG{"anycastd.", "hmac-sha512"}, KeyText: "c2VjcmV0"}},
+		Zones:  []DNSZone{{Name: "example.net.", Server: "192.0.2.53:53", TSIG: TSIG{"anycastd.", "hmac-sha512", "c2VjcmV0"}, KeyText: "c2VjcmV0"}},
 		Socket: "/run/a.sock",
 	}
 }

@@ -1,9 +1,11 @@
 package config
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
+	"github.com/anycastd/anycastd/dnspub"
 	"github.com/anycastd/anycastd/policy"
 )
 
@@ -79,19 +81,33 @@ func (c *checker) useless(raw *zoneTable, path, zone string, gateways []policy.G
 	}
 }
 
-// tsig checks the key that signs updates (RFC 8945).
-func (c *checker) tsig(raw *tsigTable, path string) (TSIG, string) {
-	key := TSIG{Algorithm: raw.Algorithm}
-	text := c.secret(path+".secret_file", raw.SecretFile)
-	clause := strings.Contains(text, "{")
-	switch {
-	case c.doc.given(path + ".name"):
-		key.Name = c.zoneName(path+".name", "dns.zone.tsig.name", raw.Name)
-	case text != "" && !clause:
+// tsig checks the key that signs updates (RFC 8945). Its name and algorithm
+// stand in the configuration, in a key clause in the secret file, or in both.
+func (c *checker) tsig(raw *tsigTable, path string) (key TSIG, text string) {
+	key = TSIG{Name: c.zoneName(path+".name", "dns.zone.tsig.name", raw.Name), Algorithm: raw.Algorithm}
+	text = strings.TrimSpace(c.secret(path+".secret_file", raw.SecretFile))
+	if text == "" {
+		return key, ""
+	}
+	file, err := dnspub.ParseKey(text)
+	if err != nil {
+		c.fault(path+".secret_file", "%s: %v", raw.SecretFile, err)
+		return key, ""
+	}
+	key.Secret = file.Secret
+	key.Name = c.agreed(path+".name", key.Name, file.Name)
+	key.Algorithm = cmp.Or(c.agreed(path+".algorithm", key.Algorithm, strings.TrimSuffix(file.Algorithm, ".")), "hmac-sha256")
+	if key.Name == "" && !c.doc.given(path+".name") {
 		c.fault(path+".name", "[dns.zone.tsig] has no name").suggest("say what the server calls the key, such as name = \"anycastd.\"; only a key clause in the file says it itself")
 	}
-	if key.Algorithm == "" && !clause {
-		key.Algorithm = "hmac-sha256"
+	return key, text
+}
+
+// agreed returns what is said of a key here or in the secret file, and faults
+// it if both say something else.
+func (c *checker) agreed(path, here, there string) string {
+	if here != "" && there != "" && here != there {
+		c.fault(path, "the key clause in the secret file says %s, not %s", there, here).suggest("leave it out here")
 	}
-	return key, strings.TrimSpace(text)
+	return cmp.Or(here, there)
 }

@@ -396,27 +396,33 @@ func TestSecret_files(t *testing.T) {
 
 func TestSecret_files_of_TSIG_hold_base64_or_a_key_clause(t *testing.T) {
 	dir := t.TempDir()
+	const clause = "key \"k\" { algorithm hmac-sha512; secret \"c2VjcmV0\"; };"
 	write(t, dir, "bare", "c2VjcmV0\n", 0o600)
-	write(t, dir, "clause", "key \"k\" { algorithm hmac-sha512; secret \"c2VjcmV0\"; };\n", 0o600)
+	write(t, dir, "clause", clause+"\n", 0o600)
+	write(t, dir, "junk", "key { }", 0o600)
 	load := func(tsig string) (*Config, error) {
 		return Load(filepath.Join(dir, "a.toml"), strings.NewReader(zone+tsig))
 	}
-	cfg, err := load(`tsig = { name = "K", secret_file = "bare" }`)
-	if err != nil {
-		t.Fatal(err)
+	for tsig, want := range map[string]DNSZone{
+		`tsig = { name = "K", secret_file = "bare" }`:                                {"example.net.", "", TSIG{"k.", "hmac-sha256", "c2VjcmV0"}, "c2VjcmV0"},
+		`tsig = { secret_file = "clause" }`:                                          {"example.net.", "", TSIG{"k.", "hmac-sha512", "c2VjcmV0"}, clause},
+		`tsig = { secret_file = "clause", name = "K." , algorithm = "hmac-sha512" }`: {"example.net.", "", TSIG{"k.", "hmac-sha512", "c2VjcmV0"}, clause},
+	} {
+		cfg, err := load(tsig)
+		if err != nil {
+			t.Errorf("%s: %v", tsig, err)
+		} else if diff := cmp.Diff(want, cfg.Zones[0]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tsig, diff)
+		}
 	}
-	if diff := cmp.Diff(DNSZone{Name: "example.net.", TSIG: TSIG{"k.", "hmac-sha256"}, KeyText: "c2VjcmV0"}, cfg.Zones[0]); diff != "" {
-		t.Errorf("bare (-want +got):\n%s", diff)
-	}
-	cfg, err = load(`tsig = { secret_file = "clause" }`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(DNSZone{Name: "example.net.", KeyText: `key "k" { algorithm hmac-sha512; secret "c2VjcmV0"; };`}, cfg.Zones[0]); diff != "" {
-		t.Errorf("clause (-want +got):\n%s", diff)
-	}
-	_, err = load(`tsig = { secret_file = "bare" }`)
-	if err == nil || !strings.Contains(err.Error(), "[dns.zone.tsig] has no name") {
-		t.Errorf("want a fault for a bare secret without a name, got %v", err)
+	for tsig, want := range map[string]string{
+		`tsig = { secret_file = "bare" }`:                              ":8:8: [dns.zone.tsig] has no name",
+		`tsig = { secret_file = "junk" }`:                              ":8:24: junk: neither a base64 secret nor a key clause",
+		`tsig = { secret_file = "clause", name = "j" }`:                ":8:41: the key clause in the secret file says k., not j.",
+		`tsig = { secret_file = "clause", algorithm = "hmac-sha256" }`: ":8:46: the key clause in the secret file says hmac-sha512, not hmac-sha256",
+	} {
+		if _, err := load(tsig); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: want %s, got %v", tsig, want, err)
+		}
 	}
 }
