@@ -190,6 +190,13 @@ func (w *world) answerProbes() {
 	synctest.Wait()
 }
 
+// pick returns where the front would send c by its present table.
+func (w *world) pick(c policy.Client) *policy.Target {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.table.Pick(c)
+}
+
 // site is the configuration of these tests: one IPv4 address, two gateways.
 func site() *config.Config {
 	gateway := func(name, addr string) policy.Gateway {
@@ -215,6 +222,7 @@ func site() *config.Config {
 func story(t *testing.T, tell func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{fail: map[string]error{}, hang: map[string]bool{}, dead: map[netip.Addr]bool{}}
+		w.peers = []bgp.Peer{{Address: netip.MustParseAddr("192.0.2.1"), ASN: 64500, State: "Established"}}
 		w.loop = New(site(), Parts{
 			Host: fakeHost{w}, Front: fakeFront{w}, Speaker: fakeSpeaker{w}, Prober: fakeProber{w},
 			Publisher: func(config.DNSZone) (Publisher, error) { return fakePublisher{w}, nil },

@@ -109,7 +109,7 @@ func TestASlowOrFailingPartDelaysNoOther(t *testing.T) {
 				w.set(func() { break_(w) })
 				w.answerProbes()
 				time.Sleep(10 * time.Second)
-				if w.table.Pick(clientOf("192.0.2.7")) == nil {
+				if w.pick(clientOf("192.0.2.7")) == nil {
 					t.Error("clients are not served")
 				}
 				s := w.status(t)
@@ -162,10 +162,10 @@ func TestDeathOfAGatewayMovesItsClients(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		w.answerProbes()
 		c := clientOf("192.0.2.7")
-		first := *w.table.Pick(c)
+		first := *w.pick(c)
 		w.dead[first.Addr] = true
 		w.answerProbes()
-		if got := w.table.Pick(c); got.Gateway == first.Gateway {
+		if got := w.pick(c); got.Gateway == first.Gateway {
 			t.Errorf("still sent to %s", got.Gateway)
 		}
 		w.said()
@@ -240,8 +240,8 @@ func TestStatusTellsOfPeers(t *testing.T) {
 			w.peers = []bgp.Peer{{Address: netip.MustParseAddr("192.0.2.1"), ASN: 64500, State: "Active", LastError: "connection refused"}}
 		})
 		s := w.status(t)
-		if s.Peers[0].Reason != "connection refused" || s.Routes[0].Reason != "in service; but no neighbor is established" {
-			t.Errorf("got %+v, %+v", s.Peers, s.Routes)
+		if s.Peers[0].Reason != "connection refused" || s.Routes[0].Reason != "in service; but no neighbor is established" || s.State != "unheard" {
+			t.Errorf("got %s, %+v, %+v", s.State, s.Peers, s.Routes)
 		}
 		w.set(func() { w.peers[0].State = "Established" })
 		if s := w.status(t); s.Peers[0].Reason != "session up" || s.Routes[0].Reason != "in service" {
@@ -255,8 +255,8 @@ func TestExplainAnswersByTheRunningTable(t *testing.T) {
 		w.answerProbes()
 		c := clientOf("192.0.2.7")
 		e, err := w.loop.Explain(t.Context(), c)
-		if err != nil || *e.Target != *w.table.Pick(c) {
-			t.Errorf("want %v, got %v, %v", w.table.Pick(c), e.Target, err)
+		if err != nil || *e.Target != *w.pick(c) {
+			t.Errorf("want %v, got %v, %v", w.pick(c), e.Target, err)
 		}
 	})
 }

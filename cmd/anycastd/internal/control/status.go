@@ -16,7 +16,7 @@ import (
 // stable: names are only ever added.
 type Status struct {
 	Node      string            `json:"node"`
-	State     string            `json:"state"` // starting, in service, partly in service, draining, out of service, stopping
+	State     string            `json:"state"` // starting, in service, unheard, partly in service, draining, out of service, stopping
 	Reason    string            `json:"reason"`
 	Started   time.Time         `json:"started"`
 	Gateways  []Gateway         `json:"gateways"`
@@ -127,8 +127,10 @@ func (l *Loop) state() (state, reason string) {
 	switch {
 	case l.view.Stopping:
 		return "stopping", reason
-	case count[policy.Announced] == len(l.plan.Routes):
+	case count[policy.Announced] == len(l.plan.Routes) && l.heard():
 		return "in service", "every prefix is announced"
+	case count[policy.Announced] == len(l.plan.Routes):
+		return "unheard", "every prefix is announced, but no neighbor is established"
 	case count[policy.Announced] > 0:
 		return "partly in service", reason
 	case count[policy.GracefulShutdown] > 0:
@@ -137,6 +139,12 @@ func (l *Loop) state() (state, reason string) {
 		return "starting", reason
 	}
 	return "out of service", reason
+}
+
+// heard says whether some neighbor hears what is announced, if that is asked
+// for at all.
+func (l *Loop) heard() bool {
+	return l.parts.Speaker == nil || slices.ContainsFunc(l.parts.Speaker.Peers(), func(p bgp.Peer) bool { return p.State == "Established" })
 }
 
 // gateways lists the gateways.
@@ -185,7 +193,7 @@ func (l *Loop) routesAsSeen() []Route {
 			route.Reason += "; but no neighbor is configured"
 		case l.routeErr != nil:
 			route.Reason += "; but " + l.routeErr.Error()
-		case !slices.ContainsFunc(l.parts.Speaker.Peers(), func(p bgp.Peer) bool { return p.State == "Established" }):
+		case !l.heard():
 			route.Reason += "; but no neighbor is established"
 		}
 		out = append(out, route)
