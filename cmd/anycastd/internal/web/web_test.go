@@ -1,0 +1,167 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/anycastd/anycastd/cmd/anycastd/internal/control"
+	"github.com/anycastd/anycastd/policy"
+)
+
+// fake is a daemon that answers as told.
+type fake struct {
+	status control.Status
+	err    error
+}
+
+func (f *fake) Status(context.Context) (control.Status, error) { return f.status, f.err }
+func (f *fake) Reload(context.Context) error                    { return f.err }
+
+func (f *fake) Explain(_ context.Context, c policy.Client) (policy.Explanation, error) {
+	return policy.Explanation{Client: c, Target: &policy.Target{Gateway: "gw1"}}, f.err
+}
+
+// healthy is the status of a node in service.
+func healthy() control.Status {
+	return control.Status{
+		Node: "n1", State: "in service", Started: time.Unix(0, 0), Packets: map[string]uint64{"redirected": 7},
+		Gateways:  []control.Gateway{{Name: "gw1", Usable: true}, {Name: "gw2", Reason: "<script>"}},
+		Addresses: []control.Address{{Address: netip.MustParseAddr("203.0.113.1"), Installed: true, Listening: true, Answers: true}},
+		Routes:    []control.Route{{Prefix: netip.MustParsePrefix("203.0.113.0/24"), State: "announced"}},
+		Records:   []control.Record{{Name: "vpn.example.net.", Type: "A", Address: netip.MustParseAddr("203.0.113.1"), Published: true}},
+		Peers:     []control.Peer{{Address: netip.MustParseAddr("192.0.2.1"), State: "Active"}},
+	}
+}
+
+// get asks h and returns code and body.
+func get(t *testing.T, h http.Handler, method, target string) (int, string) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(method, target, nil))
+	body, err := io.ReadAll(w.Result().Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.Code, string(body)
+}
+
+func TestTheAPIRefusesBadQuestionsInWords(t *testing.T) {
+	h := API(&fake{})
+	for target, want := range map[string]string{
+		"/v1/explain":                                        `client "" is no IP address`,
+		"/v1/explain?client=gold":                            `client "gold" is no IP address`,
+		"/v1/explain?client=192.0.2.1&spi=xyz":               `SPI "xyz" is not 1 to 16 hexadecimal digits`,
+		"/v1/explain?client=192.0.2.1&spi=12345678123456789": "is not 1 to 16 hexadecimal digits",
+		"/v1/explain?client=192.0.2.1&from=gw1":              `redirected-from "gw1" is no IP address`,
+	} {
+		if code, body := get(t, h, "GET", target); code != http.StatusBadRequest || !strings.Contains(body, want) {
+			t.Errorf("%s: want 400 and %q, got %d and %q", target, want, code, body)
+		}
+	}
+	for target, want := range map[string]int{"/v1/nothing": http.StatusNotFound, "/v1/reload": http.StatusMethodNotAllowed} {
+		if code, _ := get(t, h, "GET", target); code != want {
+			t.Errorf("%s: want %d, got %d", target, want, code)
+		}
+	}
+}
+
+func TestExplainTakesAMappedAddressAsIPv4(t *testing.T) {
+	_, body := get(t, API(&fake{}), "GET", "/v1/explain?client=::ffff:192.0.2.1&spi=1f&from=203.0.113.1")
+	for _, want := range []string{`"source": "192.0.2.1"`, `"spi": 31`, `"from": "203.0.113.1"`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("want %s in %s", want, body)
+		}
+	}
+}
+
+func TestHealthAndReadiness(t *testing.T) {
+	out := healthy()
+	out.State, out.Reason = "out of service", "node drained"
+	for name, tc := range map[string]struct {
+		daemon          *fake
+		healthz, readyz int
+	}{
+		"in service":         {&fake{status: healthy()}, 200, 200},
+		"out of service":     {&fake{status: out}, 200, 503},
+		"the loop is silent": {&fake{err: context.DeadlineExceeded}, 503, 503},
+	} {
+		h := Public(tc.daemon)
+		if code, _ := get(t, h, "GET", "/healthz"); code != tc.healthz {
+			t.Errorf("%s: healthz: want %d, got %d", name, tc.healthz, code)
+		}
+		if code, _ := get(t, h, "GET", "/readyz"); code != tc.readyz {
+			t.Errorf("%s: readyz: want %d, got %d", name, tc.readyz, code)
+		}
+	}
+}
+
+func TestMetricsAndPageShowTheStatus(t *testing.T) {
+	h := Public(&fake{status: healthy()})
+	_, metrics := get(t, h, "GET", "/metrics")
+	for _, want := range []string{
+		`anycastd_packets_total{disposition="redirected"} 7`, `anycastd_gateway_usable{gateway="gw2"} 0`,
+		`anycastd_address_in_place{address="203.0.113.1"} 1`, `anycastd_route_announced{prefix="203.0.113.0/24"} 1`,
+		`anycastd_record_published{address="203.0.113.1",name="vpn.example.net.",type="A"} 1`, `anycastd_peer_established{neighbor="192.0.2.1"} 0`,
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("metrics: want %s", want)
+		}
+	}
+	code, page := get(t, h, "GET", "/")
+	if code != 200 || !strings.Contains(page, "n1: in service") || strings.Contains(page, "<script>") {
+		t.Errorf("page: got %d\n%s", code, page)
+	}
+	if _, m := get(t, Public(&fake{err: errors.New("stuck")}), "GET", "/metrics"); !strings.Contains(m, "go_goroutines") {
+		t.Error("a stuck loop must not take the process's own metrics away")
+	}
+}
+
+func TestTheControlSocketIsPrivateAndHeldByOneDaemon(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run", "control.sock")
+	l, err := ListenControl(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("want mode 600, got %v, %v", info, err)
+	}
+	if _, err := ListenControl(path); err == nil || !strings.Contains(err.Error(), "a daemon already answers") {
+		t.Errorf("second daemon: got %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { Serve(ctx, l, API(&fake{status: healthy()}), zerolog.Nop()); close(done) }()
+	var s control.Status
+	if err := NewClient(path).Do(t.Context(), "GET", "/v1/status", nil, &s); err != nil || s.Node != "n1" {
+		t.Errorf("got %+v, %v", s, err)
+	}
+	err = NewClient(path).Do(t.Context(), "GET", "/v1/explain", url.Values{"client": {"x"}}, &s)
+	if err == nil || err.Error() != `client "x" is no IP address` {
+		t.Errorf("want the daemon's words, got %v", err)
+	}
+	cancel()
+	<-done
+	if err := NewClient(path).Do(t.Context(), "GET", "/v1/status", nil, &s); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("want %v, got %v", ErrUnreachable, err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil { // as after SIGKILL
+		t.Fatal(err)
+	}
+	again, err := ListenControl(path)
+	if err != nil {
+		t.Fatalf("with a stale socket: %v", err)
+	}
+	again.Close()
+}
