@@ -107,7 +107,7 @@ func (d *daemon) part(name string) zerolog.Logger { return d.log.With().Str("par
 
 // publisher makes the publisher of a zone.
 func (d *daemon) publisher(z config.DNSZone) (control.Publisher, error) {
-	cfg := dnspub.Config{Zone: z.Name, Server: z.Server}
+	cfg := dnspub.Config{Zone: z.Name, Server: z.Server, TSIG: z.TSIG}
 	if z.Server == "" {
 		f, err := os.Open("/etc/resolv.conf")
 		if err != nil {
@@ -116,16 +116,6 @@ func (d *daemon) publisher(z config.DNSZone) (control.Publisher, error) {
 		defer f.Close()
 		if cfg.Resolvers, err = dnspub.Resolvers(f); err != nil {
 			return nil, fmt.Errorf("/etc/resolv.conf: %w", err)
-		}
-	}
-	if z.KeyText != "" {
-		key, err := dnspub.ParseKey(z.KeyText)
-		if err != nil {
-			return nil, err
-		}
-		cfg.TSIG = key
-		if z.TSIG.Name != "" {
-			cfg.TSIG.Name, cfg.TSIG.Algorithm = z.TSIG.Name, z.TSIG.Algorithm
 		}
 	}
 	return dnspub.New(cfg, d.part("dnspub")), nil

@@ -34,7 +34,7 @@ func (c *checker) prefixes(raw []netip.Prefix) []netip.Prefix {
 		if !p.IsValid() {
 			continue
 		}
-		if what := special(p.Addr()); what != "" {
+		if what := special(p.Addr()); what != "" && !p.Addr().IsLoopback() {
 			c.fault(path, "anycast.prefixes: %s begins with %s", p, what)
 		} else if once.add(p, path) {
 			out = append(out, p)
@@ -117,6 +117,10 @@ func special(a netip.Addr) string {
 func (c *checker) unicast(path, name string, a netip.Addr) bool {
 	if !a.IsValid() {
 		return false
+	}
+	if a.IsLoopback() && name != "bgp.next_hop" {
+		c.warn(path, "%s: only this very host reaches %s", name, a)
+		return true
 	}
 	if what := special(a); what != "" {
 		c.fault(path, "%s: %s is %s", name, a, what).suggest("a unicast address is needed that others can reach")

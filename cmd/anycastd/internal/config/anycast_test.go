@@ -17,7 +17,6 @@ func TestAnycast(t *testing.T) {
 		"refuses a mapped address":            {service + `anycast.addresses = ["::ffff:203.0.113.1"]`, []string{`2:22: anycast.addresses: "::ffff:203.0.113.1" is an IPv4 address mapped into IPv6 (write "203.0.113.1")`}},
 		"refuses a multicast address":         {service + `anycast.addresses = ["ff02::1"]`, []string{"2:22: anycast.addresses: ff02::1 is a multicast address (a unicast address is needed that others can reach)"}},
 		"refuses the unspecified address":     {service + `anycast.addresses = ["::"]`, []string{"2:22: anycast.addresses: :: is the unspecified address (a unicast address is needed that others can reach)"}},
-		"refuses a loopback address":          {service + `anycast.addresses = ["127.0.0.1"]`, []string{"2:22: anycast.addresses: 127.0.0.1 is a loopback address (a unicast address is needed that others can reach)"}},
 		"refuses a link-local address":        {service + `anycast.addresses = ["169.254.1.1"]`, []string{"2:22: anycast.addresses: 169.254.1.1 is a link-local address (a unicast address is needed that others can reach)"}},
 		"refuses the broadcast address":       {service + `anycast.addresses = ["255.255.255.255"]`, []string{"2:22: anycast.addresses: 255.255.255.255 is the broadcast address (a unicast address is needed that others can reach)"}},
 		"refuses a zone":                      {service + `anycast.addresses = ["2001:db8::1%eth0"]`, []string{`2:22: anycast.addresses: 2001:db8::1%eth0 has a zone (write "2001:db8::1")`}},
@@ -38,6 +37,7 @@ func TestAnycast(t *testing.T) {
 		"says nothing more of an inline date": {service + `anycast.addresses = [1979-05-27]`, []string{"2:22: anycast.addresses takes an IP address in quotes, not a date or time (put it in quotes)"}},
 	})
 	checkWarnings(t, map[string]row{
-		"warns of a deserted prefix": {`anycast.prefixes = ["203.0.113.1/32", "2001:db8::/48"]`, []string{"1:39: no anycast address lies in 2001:db8::/48: what is sent there gets lost"}},
+		"warns of a loopback address": {`anycast.prefixes = ["127.0.0.53/32"]` + "\n" + `anycast.addresses = ["127.0.0.53"]`, []string{"2:22: anycast.addresses: only this very host reaches 127.0.0.53"}},
+		"warns of a deserted prefix":  {`anycast.prefixes = ["203.0.113.1/32", "2001:db8::/48"]`, []string{"1:39: no anycast address lies in 2001:db8::/48: what is sent there gets lost"}},
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/anycastd/anycastd/dnspub"
 	"github.com/anycastd/anycastd/policy"
 )
 
@@ -75,17 +76,9 @@ type Neighbor struct {
 // DNSZone is how a zone is updated; what is published there stands in
 // policy.Config.Zones.
 type DNSZone struct {
-	Name    string // fully qualified, lower case
-	Server  string // host:port; "": the zone's SOA MNAME, port 53
-	TSIG    TSIG
-	KeyText string // content of the secret file, trimmed: base64 or a key clause
-}
-
-// TSIG is the key that signs updates (RFC 8945); the zero TSIG signs nothing.
-type TSIG struct {
-	Name      string // fully qualified, lower case
-	Algorithm string // hmac-sha1, hmac-sha224, hmac-sha256, hmac-sha384 or hmac-sha512
-	Secret    string // base64
+	Name   string      // fully qualified, lower case
+	Server string      // host:port; "": the zone's SOA MNAME, port 53
+	TSIG   dnspub.TSIG // signs updates (RFC 8945); its zero value signs nothing
 }
 
 // maxSize is the length in octets that a configuration may have.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/anycastd/anycastd/dnspub"
 	"github.com/anycastd/anycastd/policy"
 )
 
@@ -135,7 +136,7 @@ func fullConfig() *Config {
 				{Address: addr("fe80::1%eth0"), ASN: 64501, Port: 179, HoldTime: 9 * time.Second},
 			},
 		},
-		Zones:  []DNSZone{{Name: "example.net.", Server: "192.0.2.53:53", TSIG: TSIG{"anycastd.", "hmac-sha512", "c2VjcmV0"}, KeyText: "c2VjcmV0"}},
+		Zones:  []DNSZone{{Name: "example.net.", Server: "192.0.2.53:53", TSIG: dnspub.TSIG{Name: "anycastd.", Algorithm: "hmac-sha512", Secret: "c2VjcmV0"}}},
 		Socket: "/run/a.sock",
 	}
 }

@@ -47,7 +47,7 @@ func (c *checker) zone(raw *zoneTable, path, name string) DNSZone {
 		z.Server = server
 	}
 	if raw.TSIG != nil {
-		z.TSIG, z.KeyText = c.tsig(raw.TSIG, path+".tsig")
+		z.TSIG = c.tsig(raw.TSIG, path+".tsig")
 	}
 	return z
 }
@@ -83,16 +83,16 @@ func (c *checker) useless(raw *zoneTable, path, zone string, gateways []policy.G
 
 // tsig checks the key that signs updates (RFC 8945). Its name and algorithm
 // stand in the configuration, in a key clause in the secret file, or in both.
-func (c *checker) tsig(raw *tsigTable, path string) (key TSIG, text string) {
-	key = TSIG{Name: c.zoneName(path+".name", "dns.zone.tsig.name", raw.Name), Algorithm: raw.Algorithm}
-	text = strings.TrimSpace(c.secret(path+".secret_file", raw.SecretFile))
+func (c *checker) tsig(raw *tsigTable, path string) dnspub.TSIG {
+	key := dnspub.TSIG{Name: c.zoneName(path+".name", "dns.zone.tsig.name", raw.Name), Algorithm: raw.Algorithm}
+	text := strings.TrimSpace(c.secret(path+".secret_file", raw.SecretFile))
 	if text == "" {
-		return key, ""
+		return key
 	}
 	file, err := dnspub.ParseKey(text)
 	if err != nil {
 		c.fault(path+".secret_file", "%s: %v", raw.SecretFile, err)
-		return key, ""
+		return key
 	}
 	key.Secret = file.Secret
 	key.Name = c.agreed(path+".name", key.Name, file.Name)
@@ -100,7 +100,7 @@ func (c *checker) tsig(raw *tsigTable, path string) (key TSIG, text string) {
 	if key.Name == "" && !c.doc.given(path+".name") {
 		c.fault(path+".name", "[dns.zone.tsig] has no name").suggest("say what the server calls the key, such as name = \"anycastd.\"; only a key clause in the file says it itself")
 	}
-	return key, text
+	return key
 }
 
 // agreed returns what is said of a key here or in the secret file, and faults

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/anycastd/anycastd/dnspub"
 )
 
 func TestSecret_files(t *testing.T) {
@@ -56,9 +58,9 @@ func TestSecret_files_of_TSIG_hold_base64_or_a_key_clause(t *testing.T) {
 		return Load(filepath.Join(dir, "a.toml"), strings.NewReader(zone+tsig))
 	}
 	for tsig, want := range map[string]DNSZone{
-		`tsig = { name = "K", secret_file = "bare" }`:                                {"example.net.", "", TSIG{"k.", "hmac-sha256", "c2VjcmV0"}, "c2VjcmV0"},
-		`tsig = { secret_file = "clause" }`:                                          {"example.net.", "", TSIG{"k.", "hmac-sha512", "c2VjcmV0"}, clause},
-		`tsig = { secret_file = "clause", name = "K." , algorithm = "hmac-sha512" }`: {"example.net.", "", TSIG{"k.", "hmac-sha512", "c2VjcmV0"}, clause},
+		`tsig = { name = "K", secret_file = "bare" }`:                                {Name: "example.net.", TSIG: dnspub.TSIG{Name: "k.", Algorithm: "hmac-sha256", Secret: "c2VjcmV0"}},
+		`tsig = { secret_file = "clause" }`:                                          {Name: "example.net.", TSIG: dnspub.TSIG{Name: "k.", Algorithm: "hmac-sha512", Secret: "c2VjcmV0"}},
+		`tsig = { secret_file = "clause", name = "K." , algorithm = "hmac-sha512" }`: {Name: "example.net.", TSIG: dnspub.TSIG{Name: "k.", Algorithm: "hmac-sha512", Secret: "c2VjcmV0"}},
 	} {
 		cfg, err := load(tsig)
 		if err != nil {

@@ -27,7 +27,7 @@ type fake struct {
 }
 
 func (f *fake) Status(context.Context) (control.Status, error) { return f.status, f.err }
-func (f *fake) Reload(context.Context) error                    { return f.err }
+func (f *fake) Reload(context.Context) error                   { return f.err }
 
 func (f *fake) Explain(_ context.Context, c policy.Client) (policy.Explanation, error) {
 	return policy.Explanation{Client: c, Target: &policy.Target{Gateway: "gw1"}}, f.err
