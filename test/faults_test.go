@@ -187,6 +187,27 @@ func TestTheReferenceConfigurationIsGood(t *testing.T) {
 	}
 }
 
+func TestTheREADMEsConfigurationIsGood(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "```toml\n")
+	config, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("README.md has no configuration")
+	}
+	dir := t.TempDir()
+	for name, content := range map[string]string{"anycastd.toml": config, "bgp-r1.key": "secret", "tsig.key": testKey.Secret} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, code := runProgram(t, "", "check", "-C", filepath.Join(dir, "anycastd.toml")); code != 0 || !strings.Contains(out, " 0 warnings") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	elsewhere := "[control]\nsocket = \"" + filepath.Join(t.TempDir(), "none.sock") + "\"\n"
 	for name, tc := range map[string]struct {
