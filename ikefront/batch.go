@@ -2,6 +2,7 @@ package ikefront
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"unsafe"
 
@@ -38,9 +39,18 @@ type batch struct {
 	kinds    [batchLen]Disposition // of the queued answers
 }
 
-// newBatch returns a batch with its buffers in place.
-func newBatch() *batch {
-	b := &batch{requests: make([]byte, batchLen*requestLen), replies: make([]byte, batchLen*replyLen)}
+// newBatch returns a batch with its buffers in place; free gives them back.
+// Those of the requests are mapped apart from the heap: they are large but
+// hardly touched, and would mislead the garbage collector's pace.
+func newBatch() (*batch, error) {
+	requests, err := unix.Mmap(-1, 0, batchLen*requestLen, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, fmt.Errorf("receive buffers: %w", err)
+	}
+	// A huge page for each request would make all of it resident. A kernel
+	// without huge pages refuses, and needs it not.
+	_ = unix.Madvise(requests, unix.MADV_NOHUGEPAGE)
+	b := &batch{requests: requests, replies: make([]byte, batchLen*replyLen)}
 	for i := range batchLen {
 		b.inVec[i].Base = &b.requests[i*requestLen]
 		b.inVec[i].SetLen(requestLen)
@@ -51,8 +61,11 @@ func newBatch() *batch {
 		b.out[i].hdr.Iov = &b.outVec[i]
 		b.out[i].hdr.SetIovlen(1)
 	}
-	return b
+	return b, nil
 }
+
+// free gives the buffers back; the batch can't be used any more.
+func (b *batch) free() { _ = unix.Munmap(b.requests) }
 
 // receive fills the batch with what waits at fd and returns how many came.
 func (b *batch) receive(fd int) (int, error) {

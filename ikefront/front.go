@@ -86,6 +86,7 @@ func (f *Front) listen(at netip.AddrPort) error {
 		if err != nil {
 			for _, s := range group {
 				s.conn.Close()
+				s.batch.free()
 			}
 			return err
 		}

@@ -51,7 +51,12 @@ func open(at netip.AddrPort, table *atomic.Pointer[policy.Table]) (*socket, erro
 		udp.Close()
 		return nil, err
 	}
-	return &socket{conn: udp, raw: raw, natt: at.Port() == NATTPort, table: table, batch: newBatch()}, nil
+	b, err := newBatch()
+	if err != nil {
+		udp.Close()
+		return nil, err
+	}
+	return &socket{conn: udp, raw: raw, natt: at.Port() == NATTPort, table: table, batch: b}, nil
 }
 
 // setOptions sets what must stand before the bind: several sockets on one
@@ -92,6 +97,7 @@ func listenError(at netip.AddrPort, err error) error {
 
 // serve answers until the socket is closed.
 func (s *socket) serve() error {
+	defer s.batch.free()
 	step := s.step // one closure for all turns: the loop must not allocate
 	var failed error
 	turn := func(fd uintptr) bool {
