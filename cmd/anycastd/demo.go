@@ -24,7 +24,7 @@ func demoVerb() *cobra.Command {
 		Short: "Show the daemon at work in network namespaces of its own",
 		Long: "demo runs the real daemon among network namespaces that it makes and removes again:\n" +
 			"with a BGP router, a name server, two stand-ins for VPN gateways, and a client. It\n" +
-			"tells step by step what happens, takes half a minute, and needs root and iproute2. It\n" +
+			"tells step by step what happens, takes some 20 seconds, and needs root and iproute2. It\n" +
 			"ends with exit code 0 if every step was observed, else 1.",
 		Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {

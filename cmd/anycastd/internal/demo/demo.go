@@ -20,7 +20,7 @@ type Config struct {
 }
 
 // Play plays the demo and tells it, as a story for people who have not seen
-// anycastd before. It takes about half a minute, needs what lab.Available asks
+// anycastd before. It takes some 20 seconds, needs what lab.Available asks
 // for, and removes what it made. The error says that a step was not observed,
 // after Out has been told which and why, or that ctx ended.
 func Play(ctx context.Context, cfg Config) error {
