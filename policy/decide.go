@@ -133,8 +133,8 @@ func (f family) String() string {
 }
 
 // addresses says which anycast addresses are to be on the host and answered
-// from: all, until a stop has withdrawn every route and settled. Sockets go
-// before addresses.
+// from: first on the host, then answered from, until a stop has withdrawn every
+// route and settled; then sockets go before addresses.
 func (d *decision) addresses() []AddressPlan {
 	closing := d.view.Stopping && d.settled()
 	listening, installed := false, false
@@ -144,7 +144,8 @@ func (d *decision) addresses() []AddressPlan {
 	}
 	var out []AddressPlan
 	for _, a := range d.cfg.Addresses {
-		ap := AddressPlan{Addr: a, Install: true, Listen: true, Reason: "anycast address of this node"}
+		own := d.view.Own[a]
+		ap := AddressPlan{Addr: a, Install: true, Listen: own.Installed.OK || own.Listening.OK, Reason: "anycast address of this node"}
 		if closing {
 			ap.Listen, ap.Install, ap.Reason = false, listening, "the daemon stops"
 		}
