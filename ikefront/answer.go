@@ -2,6 +2,7 @@ package ikefront
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/anycastd/anycastd/ikefront/ike"
 	"github.com/anycastd/anycastd/policy"
@@ -11,9 +12,17 @@ import (
 // section 2.2).
 const markerLen = 4
 
+// rules are what the answers of one batch go by.
+type rules struct {
+	table   *policy.Table
+	cookies *cookies
+	shared  *shared
+	now     time.Time
+}
+
 // answer appends to out the answer to the datagram in from src; nothing, if
 // it gets none. natt says that it came to the NAT traversal port.
-func answer(out, in []byte, src netip.AddrPort, natt bool, table *policy.Table) ([]byte, Disposition) {
+func answer(out, in []byte, src netip.AddrPort, natt bool, by *rules) ([]byte, Disposition) {
 	if natt {
 		switch kind := sort4500(in, src); kind {
 		case marked:
@@ -30,9 +39,11 @@ func answer(out, in []byte, src netip.AddrPort, natt bool, table *policy.Table) 
 	case err != nil:
 		return out, ofFault(err)
 	case !r.Supported:
-		return out, NoSupport
+		return answerUnsupported(out, in, &r, src, by)
+	case by.cookies.demanded && !by.cookies.valid(&r, src.Addr()):
+		return answerCookie(out, in, &r, src, by)
 	}
-	target := table.Pick(policy.Client{Source: src.Addr(), SPI: r.SPIi, From: r.From})
+	target := by.table.Pick(policy.Client{Source: src.Addr(), SPI: r.SPIi, From: r.From})
 	if target == nil {
 		return out, NoGateway
 	}
@@ -44,6 +55,29 @@ func answer(out, in []byte, src netip.AddrPort, natt bool, table *policy.Table) 
 		return out, ReplyTooLong
 	}
 	return ike.AppendRedirect(out, &r, to), Redirected
+}
+
+// answerUnsupported refuses a client that can't be redirected, if the operator
+// wants that. It ends strongSwan's attempt at once and for good.
+func answerUnsupported(out, in []byte, r *ike.Request, src netip.AddrPort, by *rules) ([]byte, Disposition) {
+	if !by.shared.refuse || ike.NotifySize(0) > len(in) || !by.shared.refusals.over(src.Addr(), by.now) {
+		return out, NoSupport
+	}
+	return ike.AppendInitNotify(out, r, ike.NoProposalChosen, nil), Refused
+}
+
+// answerCookie asks r's client to come again with a cookie. One that came with
+// a wrong one is taken as one without (RFC 7296 section 2.6), but only now and
+// then.
+func answerCookie(out, in []byte, r *ike.Request, src netip.AddrPort, by *rules) ([]byte, Disposition) {
+	if r.Cookie != nil && !by.shared.renewals.over(src.Addr(), by.now) {
+		return out, CookieWrong
+	}
+	if ike.NotifySize(cookieLen) > len(in) {
+		return out, ReplyTooLong
+	}
+	cookie := by.cookies.keys[0].cookie(r, src.Addr())
+	return ike.AppendInitNotify(out, r, ike.Cookie, cookie[:]), CookieSent
 }
 
 // answerVersion answers a request of a higher major version, unless that

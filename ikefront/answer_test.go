@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/anycastd/anycastd/ikefront/ike"
 	"github.com/anycastd/anycastd/policy"
 )
@@ -30,6 +32,12 @@ func table(g policy.Gateway) *policy.Table {
 
 func byAddress() *policy.Table {
 	return table(policy.Gateway{Addresses: []netip.Addr{gateway4, gateway6}, RedirectBy: policy.ByAddress})
+}
+
+// by returns the rules of a front that has table t and asks for no cookies.
+func by(t *policy.Table) *rules {
+	f := New(Config{Cookie: CookieNever}, zerolog.Nop())
+	return &rules{table: t, cookies: f.shared.cookies.Load(), shared: &f.shared, now: time.Now()}
 }
 
 // request returns an IKE_SA_INIT request that supports redirect.
@@ -89,11 +97,11 @@ func TestEachDatagramHasOneDisposition(t *testing.T) {
 			if !tc.src.IsValid() {
 				tc.src = client
 			}
-			reply, got := answer(nil, tc.in, tc.src, tc.natt, tc.table)
+			reply, got := answer(nil, tc.in, tc.src, tc.natt, by(tc.table))
 			if got != tc.want {
 				t.Errorf("want %s, got %s", tc.want, got)
 			}
-			if answered := got == Redirected || got == VersionAnswered; answered && (len(reply) == 0 || len(reply) > len(tc.in)) {
+			if got.answered() && (len(reply) == 0 || len(reply) > len(tc.in)) {
 				t.Errorf("%s with %d octets for %d", got, len(reply), len(tc.in))
 			}
 		})
@@ -114,7 +122,7 @@ func TestTheAnswerNamesTheGatewayInTheClientsFamily(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := request()
-			reply, _ := answer(nil, in, netip.MustParseAddrPort(tc.src), false, tc.table)
+			reply, _ := answer(nil, in, netip.MustParseAddrPort(tc.src), false, by(tc.table))
 			r, err := ike.ParseResponse(reply, 0x1122334455667788)
 			if err != nil {
 				t.Fatal(err)
@@ -129,27 +137,27 @@ func TestTheAnswerNamesTheGatewayInTheClientsFamily(t *testing.T) {
 
 func TestOn4500TheAnswerHasAMarkerIfTheRequestHad(t *testing.T) {
 	in := append(make([]byte, 4), request()...)
-	reply, _ := answer(nil, in, client, true, byAddress())
+	reply, _ := answer(nil, in, client, true, by(byAddress()))
 	if binary.BigEndian.Uint32(reply) != 0 || binary.BigEndian.Uint64(reply[4:]) != 0x1122334455667788 {
 		t.Errorf("with marker: got %x", reply)
 	}
-	reply, _ = answer(nil, in[4:], client, true, byAddress())
+	reply, _ = answer(nil, in[4:], client, true, by(byAddress()))
 	if binary.BigEndian.Uint64(reply) != 0x1122334455667788 {
 		t.Errorf("without marker: got %x", reply)
 	}
 }
 
 func TestParsePickAppendAllocatesNothing(t *testing.T) {
-	in, out, table := request(), make([]byte, 0, replyLen), byAddress()
+	in, out, rules := request(), make([]byte, 0, replyLen), by(byAddress())
 	garbage := in[:40]
 	v6 := netip.MustParseAddrPort("[2001:db8::7]:40000")
 	if got := testing.AllocsPerRun(1000, func() {
 		for _, src := range []netip.AddrPort{client, v6} {
-			if _, d := answer(out, in, src, false, table); d != Redirected {
+			if _, d := answer(out, in, src, false, rules); d != Redirected {
 				panic(d)
 			}
 		}
-		answer(out, garbage, client, false, table)
+		answer(out, garbage, client, false, rules)
 	}); got != 0 {
 		t.Errorf("want 0 allocations, got %v", got)
 	}
@@ -160,9 +168,9 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(request(), true)
 	f.Add(append(make([]byte, 4), request()...), true)
 	f.Add(ike.AppendAliveProbe(nil, 1), false)
-	table := byAddress()
+	rules := by(byAddress())
 	f.Fuzz(func(t *testing.T, in []byte, natt bool) {
-		reply, d := answer(nil, in, client, natt, table)
+		reply, d := answer(nil, in, client, natt, rules)
 		if len(reply) > max(len(in), markerLen) {
 			t.Fatalf("%d octets for %d", len(reply), len(in))
 		}
@@ -173,9 +181,9 @@ func FuzzAnswer(f *testing.F) {
 }
 
 func BenchmarkAnswer(b *testing.B) {
-	in, out, table := request(), make([]byte, 0, replyLen), byAddress()
+	in, out, rules := request(), make([]byte, 0, replyLen), by(byAddress())
 	b.ReportAllocs()
 	for b.Loop() {
-		answer(out, in, client, false, table)
+		answer(out, in, client, false, rules)
 	}
 }

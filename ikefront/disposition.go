@@ -12,7 +12,10 @@ type Disposition uint8
 // The dispositions.
 const (
 	Redirected      Disposition = iota // answered with REDIRECT
+	CookieSent                         // answered with COOKIE (RFC 7296 section 2.6)
+	Refused                            // answered with NO_PROPOSAL_CHOSEN: can't be redirected
 	VersionAnswered                    // answered with INVALID_MAJOR_VERSION (RFC 7296 section 2.5)
+	CookieWrong                        // a wrong cookie, soon after the last new one
 	Keepalive                          // NAT keep-alive (RFC 3948 section 2.3)
 	ESP                                // on port 4500 and not IKE
 	TooShort                           // no whole IKE header
@@ -32,7 +35,7 @@ const (
 // String returns d as the metric's label.
 func (d Disposition) String() string {
 	names := [Dispositions]string{
-		Redirected: "redirected", VersionAnswered: "version_answered", Keepalive: "keepalive", ESP: "esp",
+		Redirected: "redirected", CookieSent: "cookie_sent", Refused: "refused", CookieWrong: "cookie_wrong", VersionAnswered: "version_answered", Keepalive: "keepalive", ESP: "esp",
 		TooShort: "too_short", OldVersion: "old_version", NewVersion: "new_version", Response: "response",
 		OtherExchange: "other_exchange", Malformed: "malformed", CriticalPayload: "critical_payload",
 		NoSupport: "no_redirect_support", NoGateway: "no_gateway", ReplyTooLong: "reply_too_long", SendFailed: "send_failed",
@@ -57,6 +60,18 @@ func ofFault(err error) Disposition {
 		return CriticalPayload
 	}
 	return Malformed
+}
+
+// answered says whether d stands for a datagram that got an answer.
+func (d Disposition) answered() bool { return d <= VersionAnswered }
+
+// request says whether d stands for a valid IKE_SA_INIT request.
+func (d Disposition) request() bool {
+	switch d {
+	case Redirected, CookieSent, CookieWrong, Refused, NoSupport, NoGateway, ReplyTooLong:
+		return true
+	}
+	return false
 }
 
 // Counters counts datagrams by disposition. One goroutine writes, any may read.

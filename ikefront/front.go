@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -25,14 +26,27 @@ const NATTPort = 4500
 
 // Config is what a Front needs to know.
 type Config struct {
-	Sockets int // SO_REUSEPORT sockets per address and port; 0: one per CPU
+	Sockets      int // SO_REUSEPORT sockets per address and port; 0: one per CPU
+	Cookie       CookieMode
+	CookieAbove  int    // requests/s, all sockets together, from which CookieAuto asks for cookies
+	CookieSecret []byte // CookieSecretLen octets, the same on all nodes of an address
+	Refuse       bool   // answer clients without redirect support with NO_PROPOSAL_CHOSEN
+}
+
+// shared is what the sockets of a Front have in common.
+type shared struct {
+	table    atomic.Pointer[policy.Table]
+	cookies  atomic.Pointer[cookies]
+	refuse   bool
+	refusals *pauses // of clients without redirect support
+	renewals *pauses // of clients with a wrong cookie
 }
 
 // Front answers on a changing set of addresses by a changing table.
 type Front struct {
-	cfg   Config
-	log   zerolog.Logger
-	table atomic.Pointer[policy.Table]
+	cfg    Config
+	log    zerolog.Logger
+	shared shared
 
 	mu     sync.Mutex
 	open   map[netip.AddrPort][]*socket
@@ -47,12 +61,15 @@ func New(cfg Config, log zerolog.Logger) *Front {
 		cfg.Sockets = runtime.GOMAXPROCS(0)
 	}
 	f := &Front{cfg: cfg, log: log, open: map[netip.AddrPort][]*socket{}, gone: map[netip.AddrPort]*Counters{}}
-	f.table.Store(&policy.Table{})
+	now := time.Now()
+	f.shared.table.Store(&policy.Table{})
+	f.shared.cookies.Store(newCookies(cfg.CookieSecret, now, cfg.Cookie == CookieAlways))
+	f.shared.refuse, f.shared.refusals, f.shared.renewals = cfg.Refuse, newPauses(now), newPauses(now)
 	return f
 }
 
 // Set makes t the table for every packet from now on.
-func (f *Front) Set(t *policy.Table) { f.table.Store(t) }
+func (f *Front) Set(t *policy.Table) { f.shared.table.Store(t) }
 
 // Listen makes the open sockets those of want: missing ones are opened,
 // others closed, the rest left alone. It returns the errors of the endpoints
@@ -82,7 +99,7 @@ func (f *Front) Listen(want []netip.AddrPort) map[netip.AddrPort]error {
 func (f *Front) listen(at netip.AddrPort) error {
 	var group []*socket
 	for range f.cfg.Sockets {
-		s, err := open(at, &f.table)
+		s, err := open(at, &f.shared)
 		if err != nil {
 			for _, s := range group {
 				s.conn.Close()
@@ -130,16 +147,55 @@ func (f *Front) close(at netip.AddrPort) {
 	f.log.Info().Stringer("at", at).Msg("no longer answering IKE")
 }
 
-// Run returns nil when ctx ends, with all sockets closed and their goroutines
-// gone. No socket can be opened after that.
+// Run turns the cookies' keys and the demand for them. It returns nil when ctx
+// ends, with all sockets closed and their goroutines gone. No socket can be
+// opened after that.
 func (f *Front) Run(ctx context.Context) error {
-	<-ctx.Done()
+	f.turnCookies(ctx)
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()
 	f.Listen(nil)
 	f.serve.Wait()
 	return nil
+}
+
+// turnCookies looks at the clock and the rate of requests each second until
+// ctx ends.
+func (f *Front) turnCookies(ctx context.Context) {
+	heat, before, at := thermostat{above: uint64(f.cfg.CookieAbove)}, f.requests(), time.Now()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		requests, now := f.requests(), time.Now()
+		rate := uint64(float64(requests-before) / now.Sub(at).Seconds())
+		before, at = requests, now
+		demanded := f.cfg.Cookie == CookieAlways || f.cfg.Cookie == CookieAuto && heat.feel(rate, now)
+		was := f.shared.cookies.Load()
+		if was.demanded != demanded {
+			f.log.Warn().Bool("demanded", demanded).Uint64("requests_per_second", rate).Msg("cookies")
+		}
+		if was.demanded != demanded || was.keys[0].epoch != epochOf(now) {
+			f.shared.cookies.Store(newCookies(f.cfg.CookieSecret, now, demanded))
+		}
+	}
+}
+
+// requests returns how many valid IKE_SA_INIT requests have come since the start.
+func (f *Front) requests() (n uint64) {
+	for _, counts := range f.Counts() {
+		for d, c := range counts {
+			if Disposition(d).request() {
+				n += c
+			}
+		}
+	}
+	return n
 }
 
 // Listening returns the endpoints that have open sockets.

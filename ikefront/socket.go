@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/anycastd/anycastd/policy"
 )
 
 // receiveBuffer is the kernel's queue of a socket in octets: some 10,000
@@ -23,13 +21,13 @@ type socket struct {
 	conn   *net.UDPConn
 	raw    syscall.RawConn
 	natt   bool
-	table  *atomic.Pointer[policy.Table]
+	shared *shared
 	counts Counters
 	batch  *batch
 }
 
 // open opens a socket bound to at.
-func open(at netip.AddrPort, table *atomic.Pointer[policy.Table]) (*socket, error) {
+func open(at netip.AddrPort, shared *shared) (*socket, error) {
 	network := "udp4"
 	if at.Addr().Is6() {
 		network = "udp6"
@@ -56,7 +54,7 @@ func open(at netip.AddrPort, table *atomic.Pointer[policy.Table]) (*socket, erro
 		udp.Close()
 		return nil, err
 	}
-	return &socket{conn: udp, raw: raw, natt: at.Port() == NATTPort, table: table, batch: b}, nil
+	return &socket{conn: udp, raw: raw, natt: at.Port() == NATTPort, shared: shared, batch: b}, nil
 }
 
 // setOptions sets what must stand before the bind: several sockets on one
@@ -130,11 +128,11 @@ func (s *socket) step(fd int) (bool, error) {
 	default:
 		return false, err
 	}
-	table := s.table.Load()
+	by := rules{table: s.shared.table.Load(), cookies: s.shared.cookies.Load(), shared: s.shared, now: time.Now()}
 	for i := range n {
 		in, src := s.batch.request(i)
-		reply, d := answer(s.batch.reply(), in, src, s.natt, table)
-		if len(reply) > 0 && (d == Redirected || d == VersionAnswered) {
+		reply, d := answer(s.batch.reply(), in, src, s.natt, &by)
+		if d.answered() {
 			s.batch.queue(i, reply, d)
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -167,7 +168,8 @@ func fabricBIRD() birdConfig {
 // and new text.
 func (f *fabric) config(edits ...string) string {
 	return strings.NewReplacer(edits...).Replace(fmt.Sprintf(`[node]
-name = "front1"
+name      = "front1"
+state_dir = %q
 [anycast]
 prefixes  = [%q, %q]
 addresses = [%q, %q]
@@ -201,6 +203,6 @@ server   = %q
 tsig     = { name = "anycastd.", algorithm = "hmac-sha256", secret_file = %q }
 names    = ["vpn.example.test."]
 gateways = true
-`, prefix4, prefix6, anycast4, anycast6, gw14, gw16, gw24, gw26, front4, router4, router6,
+`, filepath.Join(f.Dir(), "front", "state"), prefix4, prefix6, anycast4, anycast6, gw14, gw16, gw24, gw26, front4, router4, router6,
 		dns4+":53", f.front.File("tsig.key", testKey.Secret)))
 }

@@ -55,7 +55,7 @@ var libraries = []struct {
 	{"google.golang.org/grpc", nil, []string{"bgp"}},
 	{"google.golang.org/protobuf", nil, []string{"bgp", "test", "cmd/anycastd/internal/demo"}},
 	{"github.com/gaissmai/bart", nil, []string{"policy"}},
-	{"github.com/dchest/siphash", nil, []string{"policy"}},
+	{"github.com/dchest/siphash", nil, []string{"policy", "ikefront"}},
 	{"github.com/stretchr/testify", nil, nil},
 	{"github.com/spf13/viper", nil, nil},
 	{"github.com/sirupsen/logrus", nil, nil},

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -87,7 +91,10 @@ type daemon struct {
 // newDaemon makes the parts and starts none.
 func newDaemon(o *options, cfg *config.Config, log zerolog.Logger) *daemon {
 	d := &daemon{options: o, cfg: cfg, log: log}
-	d.front = ikefront.New(ikefront.Config{Sockets: cfg.Sockets}, d.part("ikefront"))
+	d.front = ikefront.New(ikefront.Config{
+		Sockets: cfg.Sockets, Cookie: ikefront.CookieMode(cfg.Cookie), CookieAbove: cfg.CookieAbove,
+		CookieSecret: d.cookieSecret(), Refuse: cfg.Unsupported == "refuse",
+	}, d.part("ikefront"))
 	d.host = netlink.New(netlink.Config{Interface: cfg.Interface, Notify: func() { d.loop.HostChanged() }}, d.part("netlink"))
 	d.prober = probe.New(probe.Config{Notify: func(s probe.State) { d.loop.Probed(s) }}, d.part("probe"))
 	parts := control.Parts{Host: d.host, Front: d.front, Prober: d.prober, Publisher: d.publisher}
@@ -100,6 +107,26 @@ func newDaemon(o *options, cfg *config.Config, log zerolog.Logger) *daemon {
 	}
 	d.loop = control.New(cfg, parts, d.part("control"))
 	return d
+}
+
+// cookieSecret returns the configured secret, else the one that this node made
+// at its first start. If that can't be kept, clients that hold a cookie across
+// a restart are asked once more.
+func (d *daemon) cookieSecret() []byte {
+	if d.cfg.CookieSecret != "" {
+		sum := sha256.Sum256([]byte(d.cfg.CookieSecret))
+		return sum[:]
+	}
+	path := filepath.Join(d.cfg.StateDir, "cookie.secret")
+	if secret, err := os.ReadFile(path); err == nil && len(secret) == ikefront.CookieSecretLen {
+		return secret
+	}
+	secret := make([]byte, ikefront.CookieSecretLen)
+	rand.Read(secret) // never fails
+	if err := cmp.Or(os.MkdirAll(d.cfg.StateDir, 0o755), os.WriteFile(path, secret, 0o600)); err != nil {
+		d.log.Warn().Err(err).Msg("the cookie secret can't be kept: after a restart there is a new one")
+	}
+	return secret
 }
 
 // part is the logger of a part.

@@ -29,6 +29,7 @@ type Config struct {
 	Sockets      int    // per address and port, 0 to 1024; 0: one per CPU
 	Cookie       string // never, auto or always (RFC 7296 section 2.6)
 	CookieAbove  int    // requests/s from which "auto" asks for cookies
+	CookieSecret string // content of the file, trimmed, at least 32 octets; "": this node makes its own
 	Unsupported  string // drop or refuse
 	PortConflict string // fail or nft
 

@@ -38,6 +38,7 @@ type ikeTable struct {
 	Sockets      int64    `toml:"sockets" default:"0" range:"0 1024"`
 	Cookie       string   `toml:"cookie" default:"auto" oneof:"never auto always"`
 	CookieAbove  int64    `toml:"cookie_above" default:"20000" range:"0 2147483647"`
+	CookieSecret string   `toml:"cookie_secret_file"`
 	Unsupported  string   `toml:"unsupported" default:"drop" oneof:"drop refuse"`
 	PortConflict string   `toml:"port_conflict" default:"fail" oneof:"fail nft"`
 	XDP          xdpTable `toml:"xdp"`

@@ -89,7 +89,7 @@ func TestReference_is_valid_with_all_settings_but_for_secret_files(t *testing.T)
 			got = append(got, message)
 		}
 	}
-	want := []string{"bgp-r1.key: no such file or directory", "tsig.key: no such file or directory"}
+	want := []string{"cookie.key: no such file or directory", "bgp-r1.key: no such file or directory", "tsig.key: no such file or directory"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

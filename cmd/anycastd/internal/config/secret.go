@@ -34,8 +34,8 @@ func (c *checker) secret(path, name string) string {
 		c.fault(path, "%s: %v", name, err).suggest("%s", secretHint(err))
 		return ""
 	}
-	if mode&0o077 != 0 {
-		c.warn(path, "%s can be read or written by others than its owner (mode %04o)", name, mode).suggest("chmod 600 %s", name)
+	if mode&0o027 != 0 {
+		c.warn(path, "%s can be read by everybody or written by its group (mode %04o)", name, mode).suggest("chmod 600 %s", name)
 	}
 	return text
 }

@@ -41,7 +41,7 @@ func TestSecret_files(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if file == "open" && (cfg == nil || !strings.Contains(Faults(cfg.Warnings).Error(), "can be read or written by others than its owner (mode 0644)")) {
+			if file == "open" && (cfg == nil || !strings.Contains(Faults(cfg.Warnings).Error(), "can be read by everybody or written by its group (mode 0644)")) {
 				t.Error("want a warning of a file open to others, got none")
 			}
 		})
@@ -78,5 +78,20 @@ func TestSecret_files_of_TSIG_hold_base64_or_a_key_clause(t *testing.T) {
 		if _, err := load(tsig); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: want %s, got %v", tsig, want, err)
 		}
+	}
+}
+
+func TestA_cookie_secret_has_32_octets_at_least(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "short", strings.Repeat("x", 31)+"\n", 0o600)
+	write(t, dir, "good", strings.Repeat("x", 32)+"\n", 0o600)
+	load := func(file string) (*Config, error) {
+		return Load(filepath.Join(dir, "a.toml"), strings.NewReader(service+"ike.cookie_secret_file = \""+file+"\"\n"))
+	}
+	if _, err := load("short"); err == nil || !strings.Contains(err.Error(), "short holds 31 octets, fewer than 32") {
+		t.Errorf("got %v", err)
+	}
+	if cfg, err := load("good"); err != nil || cfg.CookieSecret != strings.Repeat("x", 32) {
+		t.Errorf("got %v, %v", cfg, err)
 	}
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // node checks [node].
@@ -35,8 +36,25 @@ func (c *checker) ike(raw *ikeTable, cfg *Config) {
 	if len(raw.Ports) == 0 && !c.faulty("ike.ports") {
 		c.fault("ike.ports", "ike.ports is empty").suggest("IKE needs [500, 4500] (RFC 7296 section 2)")
 	}
+	cfg.CookieSecret = c.cookieSecret(raw.CookieSecret)
 	c.interfaces(raw.XDP.Interfaces)
 	c.ikeIgnored(raw)
+}
+
+// minCookieSecret is the length in octets from which a cookie secret is taken.
+const minCookieSecret = 32
+
+// cookieSecret returns the secret that the nodes of an address share.
+func (c *checker) cookieSecret(file string) string {
+	if !c.doc.given("ike.cookie_secret_file") {
+		return ""
+	}
+	text := strings.TrimSpace(c.secret("ike.cookie_secret_file", file))
+	if text != "" && len(text) < minCookieSecret {
+		c.fault("ike.cookie_secret_file", "%s holds %d octets, fewer than %d", file, len(text), minCookieSecret).suggest("openssl rand -hex 32 > %s, and the same on each node", file)
+		return ""
+	}
+	return text
 }
 
 // interfaces checks the interfaces of the fast path.
@@ -54,15 +72,6 @@ func (c *checker) interfaces(names []string) {
 
 // ikeIgnored warns of what this version does not do yet.
 func (c *checker) ikeIgnored(raw *ikeTable) {
-	if raw.Cookie == "always" {
-		c.ignored("ike.cookie", "ike.cookie = \"always\"", "it asks for no cookies: requests are answered as they come")
-	}
-	if c.doc.given("ike.cookie_above") {
-		c.ignored("ike.cookie_above", "ike.cookie_above", "it asks for no cookies: requests are answered as they come")
-	}
-	if raw.Unsupported == "refuse" {
-		c.ignored("ike.unsupported", "ike.unsupported = \"refuse\"", "clients without REDIRECT_SUPPORTED get no answer")
-	}
 	if raw.PortConflict == "nft" {
 		c.ignored("ike.port_conflict", "ike.port_conflict = \"nft\"", "it stops if another IKE daemon holds the port; bind that one to its own addresses")
 	}

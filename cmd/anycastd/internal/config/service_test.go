@@ -30,6 +30,7 @@ func TestIKE(t *testing.T) {
 		"refuses a port twice":                {service + "ike.ports = [500,\n500]", []string{"3:1: port 500 occurs twice (it is on line 2 already)"}},
 		"refuses too many sockets":            {service + `ike.sockets = 1025`, []string{"2:15: ike.sockets is 1025; it takes 0 to 1024"}},
 		"refuses an unknown cookie":           {service + `ike.cookie = "allways"`, []string{`2:14: ike.cookie is "allways"; it takes never, auto or always (did you mean "always"?)`}},
+		"refuses a missing cookie secret":     {service + `ike.cookie_secret_file = "none"`, []string{"2:26: none: no such file or directory (write the secret into that file, with mode 0600)"}},
 		"refuses a negative cookie_above":     {service + `ike.cookie_above = -1`, []string{"2:20: ike.cookie_above is -1; it takes 0 to 2147483647"}},
 		"refuses an unknown unsupported":      {service + `ike.unsupported = "reject"`, []string{`2:19: ike.unsupported is "reject"; it takes drop or refuse`}},
 		"refuses an unknown port_conflict":    {service + `ike.port_conflict = ""`, []string{`2:21: ike.port_conflict is ""; it takes fail or nft`}},
@@ -39,9 +40,6 @@ func TestIKE(t *testing.T) {
 		"refuses an interface with a slash":   {service + `ike.xdp.interfaces = ["a/b"]`, []string{`2:23: ike.xdp.interfaces: "a/b" is no name of an interface`}},
 	})
 	checkWarnings(t, map[string]row{
-		"warns of cookie always":         {service + `ike.cookie = "always"`, []string{`2:14: this version ignores ike.cookie = "always" (it asks for no cookies: requests are answered as they come)`}},
-		"warns of cookie_above":          {service + `ike.cookie_above = 20000`, []string{`2:20: this version ignores ike.cookie_above (it asks for no cookies: requests are answered as they come)`}},
-		"warns of unsupported refuse":    {service + `ike.unsupported = "refuse"`, []string{`2:19: this version ignores ike.unsupported = "refuse" (clients without REDIRECT_SUPPORTED get no answer)`}},
 		"warns of port_conflict nft":     {service + `ike.port_conflict = "nft"`, []string{`2:21: this version ignores ike.port_conflict = "nft" (it stops if another IKE daemon holds the port; bind that one to its own addresses)`}},
 		"warns of the fast path":         {service + `ike.xdp.interfaces = ["eth0"]`, []string{`2:22: this version ignores ike.xdp.interfaces (sockets answer alone, without the fast path)`}},
 		"warns of choose least-loaded":   {service + `policy.choose = "least-loaded"`, []string{`2:17: this version ignores policy.choose = "least-loaded" (it knows no loads: clients are spread by weight, as with "sticky")`}},

@@ -16,7 +16,7 @@ import (
 
 // bringUp is what the parts are asked in the order of a bring-up.
 const (
-	firstSteps = "prober 198.51.100.1:500\nprober 198.51.100.2:500\nhost [203.0.113.1/32]\nfront [203.0.113.1:500]\nprober 203.0.113.1:500"
+	firstSteps = "host [203.0.113.1/32]\nfront [203.0.113.1:500]\nprober 203.0.113.1:500"
 	lastSteps  = "speaker 203.0.113.0/24[]\npublisher vpn.example.net.=203.0.113.1"
 )
 

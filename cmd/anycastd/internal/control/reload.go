@@ -37,6 +37,8 @@ func needRestart(a, b *config.Config) []string {
 		{"node.state_dir", a.StateDir != b.StateDir},
 		{"anycast.interface", a.Interface != b.Interface},
 		{"ike.sockets", a.Sockets != b.Sockets},
+		{"ike.cookie, cookie_above or cookie_secret_file", a.Cookie != b.Cookie || a.CookieAbove != b.CookieAbove || a.CookieSecret != b.CookieSecret},
+		{"ike.unsupported", a.Unsupported != b.Unsupported},
 		{"bgp.asn", a.BGP.ASN != b.BGP.ASN},
 		{"bgp.router_id", a.BGP.RouterID != b.BGP.RouterID},
 		{"bgp.listen_port", a.BGP.ListenPort != b.BGP.ListenPort},

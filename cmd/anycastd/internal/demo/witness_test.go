@@ -23,7 +23,7 @@ func TestWitness_sees_addresses_and_sockets_of_its_host(t *testing.T) {
 		if w.owns(addr) || w.listens(at) {
 			t.Errorf("%s: it is there before it is there", addr)
 		}
-		host.Run("ip", "address", "add", addr, "dev", "lo")
+		host.Run("ip", "address", "add", addr, "dev", "lo", "nodad")
 		if !w.owns(addr) || w.listens(at) {
 			t.Errorf("%s: got owned %v, listening %v; want true, false", addr, w.owns(addr), w.listens(at))
 		}
