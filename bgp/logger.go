@@ -40,9 +40,10 @@ func (l logger) Warn(msg string, fields gobgplog.Fields) {
 		l.book.refuse(key, "no password on the listener: "+text(fields["Err"]))
 		write(l.log.Error(), msg, fields)
 		return
-	case "Closed an accepted connection", "hold timer expired":
+	case "Closed an accepted connection", "hold timer expired", "No matching path for withdraw found, may be path was not installed into table":
 		// The first is how two crossing connections become one; the second is
-		// followed by a notification.
+		// followed by a notification; the third is a neighbor's withdrawal of a
+		// route that was never let in.
 	default:
 		write(l.log.Warn(), msg, fields)
 		return

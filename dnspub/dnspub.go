@@ -173,7 +173,7 @@ func (p *Publisher) settle(ctx context.Context, g goal) error {
 		return nil
 	}
 	p.own[g.rrset] = slices.Concat(g.want, g.drop)
-	errUpdate := p.update(ctx, g)
+	errUpdate := p.update(ctx, g, have)
 	have, err = p.read(ctx, g.rrset)
 	if err != nil {
 		return errors.Join(errUpdate, fmt.Errorf("reading back: %w", err))

@@ -41,8 +41,8 @@ func (p *Publisher) read(ctx context.Context, set rrset) (map[netip.Addr]uint32,
 	return set.addresses(r.Answer), nil
 }
 
-func (p *Publisher) update(ctx context.Context, g goal) error {
-	_, err := p.exchange(ctx, g.update(p.cfg.Zone))
+func (p *Publisher) update(ctx context.Context, g goal, have map[netip.Addr]uint32) error {
+	_, err := p.exchange(ctx, g.update(p.cfg.Zone, have))
 	return err
 }
 

@@ -112,12 +112,19 @@ func (g goal) unmet(have map[netip.Addr]uint32) string {
 	return ""
 }
 
-// update returns the message that brings about the goal, all or nothing (RFC
-// 2136 section 3.4.2.7). Insertions come first, so that the RRset is at no time
-// empty. The records are made afresh: Insert and Remove change them.
-func (g goal) update(zone string) *miekgdns.Msg {
+// update returns the message that brings about the goal where the server holds
+// have, all or nothing (RFC 2136 section 3.4.2.7), so that nobody sees the
+// RRset empty. Records with another TTL are removed before they are inserted:
+// Knot ignores the insertion of one that is there, whatever its TTL. The
+// records are made afresh: Insert and Remove change them.
+func (g goal) update(zone string, have map[netip.Addr]uint32) *miekgdns.Msg {
 	m := new(miekgdns.Msg)
 	m.SetUpdate(zone)
+	stale := slices.DeleteFunc(slices.Clone(g.want), func(a netip.Addr) bool {
+		ttl, held := have[a]
+		return !held || ttl == g.ttl
+	})
+	m.Remove(g.records(stale))
 	m.Insert(g.records(g.want))
 	m.Remove(g.records(g.drop))
 	return m

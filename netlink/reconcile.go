@@ -30,6 +30,9 @@ func (h *Host) addMissing(ctx context.Context, before []held, failed map[netip.P
 		if _, ok := h.find(before, p); ok {
 			continue
 		}
+		if h.installed(p) {
+			h.log.Warn().Stringer("address", p).Str("link", h.cfg.Interface).Msg("somebody has removed the address; putting it back")
+		}
 		delete(h.mine, p) // whatever was there is gone
 		err := ctx.Err()
 		if err == nil {
@@ -39,6 +42,11 @@ func (h *Host) addMissing(ctx context.Context, before []held, failed map[netip.P
 			failed[p] = fmt.Errorf("address %v on link %s: %w", p, h.cfg.Interface, explain(err, p))
 		}
 	}
+}
+
+// installed says whether p was there after the last Set.
+func (h *Host) installed(p netip.Prefix) bool {
+	return slices.ContainsFunc(h.outcome, func(a Address) bool { return a.Prefix == p && a.Installed })
 }
 
 // removeUnwanted removes every address of ours that is not wanted where it is.

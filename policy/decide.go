@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -14,9 +15,7 @@ func Decide(cfg *Config, view *View, now time.Time) Plan {
 	d := decision{cfg: cfg, view: view, now: now}
 	d.plan.Table = d.table()
 	d.plan.Gateways = d.gateways()
-	for _, p := range cfg.Prefixes {
-		d.plan.Routes = append(d.plan.Routes, d.route(p))
-	}
+	d.plan.Routes = d.routes()
 	d.plan.Addresses = d.addresses()
 	d.plan.Records = d.records()
 	return d.plan
@@ -151,24 +150,51 @@ func (d *decision) addresses() []AddressPlan {
 		}
 		out = append(out, ap)
 	}
+	out = append(out, d.leavingAddresses()...)
 	d.plan.Stopped = closing && !listening && !installed
 	return out
 }
 
+// leavingAddresses returns the addresses that are no longer configured, each
+// until its socket is closed and it is off the host. Sockets stay open as long
+// as a prefix that leaves, too, may still bring packets there.
+func (d *decision) leavingAddresses() []AddressPlan {
+	var out []AddressPlan
+	for _, a := range slices.SortedFunc(maps.Keys(d.view.Own), netip.Addr.Compare) {
+		own := d.view.Own[a]
+		if slices.Contains(d.cfg.Addresses, a) || !own.Listening.OK && !own.Installed.OK {
+			continue
+		}
+		serve := own.Listening.OK && slices.ContainsFunc(d.plan.Routes, func(r RoutePlan) bool {
+			return r.Prefix.Contains(a) && !slices.Contains(d.cfg.Prefixes, r.Prefix)
+		})
+		out = append(out, AddressPlan{Addr: a, Install: own.Listening.OK, Listen: serve, Reason: noLonger})
+	}
+	return out
+}
+
 // settled says whether all routes are withdrawn for long enough that nothing
-// arrives any more, and asks for another decision when they will be.
+// arrives any more.
 func (d *decision) settled() bool {
 	settled := true
 	for _, r := range d.plan.Routes {
-		switch until := r.Since.Add(d.cfg.Settle); {
-		case r.Wish != Withdrawn:
-			settled = false
-		case r.Ever && d.now.Before(until):
-			settled = false
-			d.again(until)
-		}
+		settled = d.quiet(r.RouteState) && settled
 	}
 	return settled
+}
+
+// quiet says whether a route is withdrawn for long enough that nothing arrives
+// any more by it, and asks for another decision when it will be.
+func (d *decision) quiet(r RouteState) bool {
+	if r.Wish != Withdrawn {
+		return false
+	}
+	until := r.Since.Add(d.cfg.Settle)
+	if r.Ever && d.now.Before(until) {
+		d.again(until)
+		return false
+	}
+	return true
 }
 
 // again asks for another decision at t, if none is asked for earlier.

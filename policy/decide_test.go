@@ -30,7 +30,7 @@ func site() (*Config, *View) {
 	ok := Fact{OK: true}
 	view := &View{
 		Health: map[netip.Addr]Health{}, Drained: map[string]string{}, Routes: map[netip.Prefix]RouteState{}, Spoken: map[netip.Prefix]bool{},
-		Own: map[netip.Addr]Own{any4: {ok, ok, ok}, any6: {ok, ok, ok}},
+		Own: map[netip.Addr]Own{any4: {ok, ok, ok, true}, any6: {ok, ok, ok, true}},
 	}
 	for _, g := range cfg.Gateways {
 		for _, a := range g.Addresses {
@@ -98,7 +98,7 @@ func TestAPrefixIsAnnouncedOnlyWhenEachStepBeforeHolds(t *testing.T) {
 		},
 		"own probe unanswered": {
 			func(_ *Config, v *View) {
-				v.Own[any4] = Own{Fact{OK: true}, Fact{OK: true}, Fact{false, "silence since 3 s"}}
+				v.Own[any4] = Own{Fact{OK: true}, Fact{OK: true}, Fact{false, "silence since 3 s"}, true}
 			},
 			"withdrawn: 203.0.113.1: silence since 3 s | announced: in service",
 		},
@@ -185,6 +185,56 @@ func TestADrainedNodeKeepsAnsweringAndComesBack(t *testing.T) {
 	if p = decide(cfg, view, 2*time.Hour); !strings.HasPrefix(wishes(p), "announced") {
 		t.Errorf("want announced again, got %q", wishes(p))
 	}
+}
+
+func TestAnAddressAddedToAnAnnouncedPrefixDoesNotTakeItDown(t *testing.T) {
+	cfg, view := site()
+	decide(cfg, view, 0)
+	cfg.Addresses = append(cfg.Addresses, netip.MustParseAddr("203.0.113.50"))
+	if got := decide(cfg, view, time.Second).Routes[0].Wish; got != Announced {
+		t.Errorf("while it comes up: want %s, got %s", Announced, got)
+	}
+	added := Own{Installed: Fact{OK: true}, Listening: Fact{OK: true}, Proven: true}
+	view.Own[cfg.Addresses[2]] = added
+	if got := decide(cfg, view, time.Second).Routes[0].Wish; got != Withdrawn {
+		t.Errorf("once it was up it counts: want %s, got %s", Withdrawn, got)
+	}
+}
+
+func TestWhatLeavesTheConfigurationGoesInTheOrderOfAStop(t *testing.T) {
+	cfg, view := site()
+	decide(cfg, view, 0)
+	cfg.Addresses, cfg.Prefixes = cfg.Addresses[:1], cfg.Prefixes[:1]
+	step := func(at time.Duration, route string, address *AddressPlan) {
+		t.Helper()
+		p := decide(cfg, view, at)
+		if p.Routes[0].Wish != Announced {
+			t.Errorf("at %v: the other prefix is %s", at, p.Routes[0].Wish)
+		}
+		got := ""
+		if len(p.Routes) > 1 {
+			got = string(p.Routes[1].Wish)
+		}
+		if got != route {
+			t.Errorf("at %v: want route %q, got %q", at, route, got)
+		}
+		var a *AddressPlan
+		if len(p.Addresses) > 1 {
+			a = &p.Addresses[1]
+		}
+		if diff := cmp.Diff(address, a, cmp.Comparer(func(x, y netip.Addr) bool { return x == y })); diff != "" {
+			t.Errorf("at %v: address (-want +got):\n%s", at, diff)
+		}
+	}
+	second, serving := time.Second, &AddressPlan{any6, true, true, noLonger}
+	step(10*second, "graceful-shutdown", serving)
+	step(15*second, "withdrawn", serving)
+	step(16*second, "withdrawn", serving)
+	step(17*second, "", &AddressPlan{any6, true, false, noLonger})
+	view.Own[any6] = Own{Installed: Fact{OK: true}}
+	step(18*second, "", &AddressPlan{any6, false, false, noLonger})
+	view.Own[any6] = Own{}
+	step(19*second, "", nil)
 }
 
 func TestLossOfTheLastGatewayIsGracefulLossOfTheSocketIsNot(t *testing.T) {

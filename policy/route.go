@@ -1,6 +1,11 @@
 package policy
 
-import "net/netip"
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+)
 
 // condition must hold before a prefix is announced.
 type condition struct {
@@ -21,6 +26,29 @@ func bringUp() []condition {
 		{"a usable gateway", (*decision).served, true},
 		{"answers its own probe", own(func(o Own) Fact { return o.Answers }, "own probe not answered yet"), false},
 	}
+}
+
+// noLonger is why something leaves after a reload.
+const noLonger = "no longer configured"
+
+// routes says what is to be done with the prefixes of the configuration, and
+// with those that have left it: these go as in a stop, and are gone when
+// nothing can arrive by them any more.
+func (d *decision) routes() []RoutePlan {
+	var out []RoutePlan
+	for _, p := range d.cfg.Prefixes {
+		out = append(out, d.route(p))
+	}
+	byText := func(a, b netip.Prefix) int { return strings.Compare(a.String(), b.String()) }
+	for _, p := range slices.SortedFunc(maps.Keys(d.view.Routes), byText) {
+		if slices.Contains(d.cfg.Prefixes, p) {
+			continue
+		}
+		if r := d.lower(p, d.view.Routes[p], noLonger, true); !d.quiet(r.RouteState) {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // route says what is to be done with prefix p.
@@ -74,13 +102,12 @@ func (d *decision) inService(netip.Prefix) Fact {
 	return Fact{true, ""}
 }
 
-// own returns the condition that fact holds for every address in a prefix.
+// own returns the condition that fact holds for every address in a prefix. To
+// a prefix that is announced an address may be added: it counts from when it
+// is up, so that its way there does not take the others down.
 func own(fact func(Own) Fact, otherwise string) func(*decision, netip.Prefix) Fact {
 	return func(d *decision, p netip.Prefix) Fact {
-		for _, a := range d.cfg.Addresses {
-			if !p.Contains(a) {
-				continue
-			}
+		for _, a := range d.within(p) {
 			f := fact(d.view.Own[a])
 			if f.OK {
 				continue
@@ -92,6 +119,25 @@ func own(fact func(Own) Fact, otherwise string) func(*decision, netip.Prefix) Fa
 		}
 		return Fact{true, ""}
 	}
+}
+
+// within returns the addresses in p that its announcement depends on: the
+// proven ones if p is announced and has any, else all.
+func (d *decision) within(p netip.Prefix) []netip.Addr {
+	var all, proven []netip.Addr
+	for _, a := range d.cfg.Addresses {
+		if !p.Contains(a) {
+			continue
+		}
+		all = append(all, a)
+		if d.view.Own[a].Proven {
+			proven = append(proven, a)
+		}
+	}
+	if d.view.Routes[p].Wish == Announced && len(proven) > 0 {
+		return proven
+	}
+	return all
 }
 
 // served says whether clients of p's family get a gateway.

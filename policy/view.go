@@ -33,10 +33,12 @@ type Own struct {
 	Installed Fact // it is on the host
 	Listening Fact // every socket of it is open
 	Answers   Fact // it answers a probe
+	Proven    bool // all of that has held at some time
 }
 
 // View is what is known when Decide is asked. Maps may lack entries: what is
-// not there has not been observed yet.
+// not there has not been observed yet. Own and Routes may have entries that the
+// configuration lacks since a reload: they are taken out of service in order.
 type View struct {
 	Health   map[netip.Addr]Health // of gateway addresses
 	Drained  map[string]string     // gateways that take no newcomers, and why
@@ -71,8 +73,8 @@ type RouteState struct {
 type Plan struct {
 	Table     *Table
 	Gateways  []GatewayPlan
-	Addresses []AddressPlan // all anycast addresses of the configuration
-	Routes    []RoutePlan   // all prefixes of the configuration
+	Addresses []AddressPlan // the anycast addresses of the configuration, and those that leave
+	Routes    []RoutePlan   // the prefixes of the configuration, and those that leave
 	Records   []RecordPlan  // all records to be published
 	Next      time.Time     // when to decide again though nothing happened; zero: never
 	Stopped   bool          // the tear-down is complete

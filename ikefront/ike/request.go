@@ -191,12 +191,12 @@ func setLength(msg []byte) {
 // initProposals is the body of the SA payload of an Init (RFC 7296 section 3.3):
 // two proposals for protocol IKE, CBC and, apart from it, the combined-mode cipher.
 const initProposals = "" +
-	"\x02\x00\x00\x34\x01\x01\x00\x06" + // proposal 1, 52 octets, IKE, no SPI, 6 transforms
+	"\x02\x00\x00\x3c\x01\x01\x00\x06" + // proposal 1, 60 octets, IKE, no SPI, 6 transforms
 	"\x03\x00\x00\x0c\x01\x00\x00\x0c\x80\x0e\x01\x00" + // ENCR_AES_CBC, 256 bits
 	"\x03\x00\x00\x08\x02\x00\x00\x05" + // PRF_HMAC_SHA2_256
 	"\x03\x00\x00\x08\x03\x00\x00\x0c" + // AUTH_HMAC_SHA2_256_128
 	groups +
-	"\x00\x00\x00\x2c\x02\x01\x00\x05" + // proposal 2, 44 octets, IKE, no SPI, 5 transforms
+	"\x00\x00\x00\x34\x02\x01\x00\x05" + // proposal 2, 52 octets, IKE, no SPI, 5 transforms
 	"\x03\x00\x00\x0c\x01\x00\x00\x14\x80\x0e\x01\x00" + // AES_GCM_16, 256 bits
 	"\x03\x00\x00\x08\x02\x00\x00\x05" + // PRF_HMAC_SHA2_256
 	groups

@@ -103,6 +103,7 @@ func New(cfg *config.Config, parts Parts, log zerolog.Logger) *Loop {
 		probes: map[netip.AddrPort]probe.State{}, zones: map[string]*zone{},
 	}
 	l.view.Routes = map[netip.Prefix]policy.RouteState{}
+	l.view.Own = map[netip.Addr]policy.Own{}
 	l.view.Drained = map[string]string{}
 	l.view.Spoken = map[netip.Prefix]bool{}
 	l.addresses = newKeeper("addresses", log, parts.Host.Set, func([]netip.Prefix, error) { l.post(l.seeAddresses) })
@@ -226,6 +227,11 @@ func (l *Loop) decide() {
 	for _, r := range l.plan.Routes {
 		l.view.Routes[r.Prefix] = r.RouteState
 	}
+	for a := range l.view.Own {
+		if !slices.ContainsFunc(l.plan.Addresses, func(p policy.AddressPlan) bool { return p.Addr == a }) {
+			delete(l.view.Own, a) // it has left
+		}
+	}
 	l.tellChanges(last)
 	l.apply()
 }
@@ -236,6 +242,11 @@ func (l *Loop) tellChanges(last policy.Plan) {
 		i := slices.IndexFunc(last.Routes, func(o policy.RoutePlan) bool { return o.Prefix == r.Prefix })
 		if i < 0 || last.Routes[i].Wish != r.Wish || last.Routes[i].Reason != r.Reason {
 			l.log.Info().Stringer("prefix", r.Prefix).Str("route", string(r.Wish)).Str("reason", r.Reason).Msg("route decided")
+		}
+	}
+	for _, r := range last.Routes {
+		if _, still := l.view.Routes[r.Prefix]; !still {
+			l.log.Info().Stringer("prefix", r.Prefix).Msg("route gone")
 		}
 	}
 	for _, g := range l.plan.Gateways {

@@ -10,15 +10,12 @@ import (
 	"github.com/anycastd/anycastd/policy"
 )
 
-// configure makes cfg the configuration, and forgets what is known of
-// addresses that are not in it.
+// configure makes cfg the configuration.
 func (l *Loop) configure(cfg *config.Config) {
 	l.cfg = cfg
-	own := map[netip.Addr]policy.Own{}
 	for _, a := range cfg.Policy.Addresses {
-		own[a] = l.view.Own[a]
+		l.view.Own[a] = l.view.Own[a] // from now on it is ours; those that leave go in order
 	}
-	l.view.Own = own
 	l.view.Health = map[netip.Addr]policy.Health{}
 	for _, g := range cfg.Policy.Gateways {
 		for _, a := range g.Addresses {
@@ -108,5 +105,6 @@ func (l *Loop) seeProbe(s probe.State) {
 			break
 		}
 	}
+	own.Proven = own.Proven || own.Installed.OK && own.Listening.OK && own.Answers.OK
 	l.view.Own[a] = own
 }
