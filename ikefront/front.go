@@ -5,8 +5,10 @@
 package ikefront
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/netip"
 	"runtime"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 
 	"github.com/anycastd/anycastd/policy"
 )
@@ -31,6 +34,13 @@ type Config struct {
 	CookieAbove  int    // requests/s, all sockets together, from which CookieAuto asks for cookies
 	CookieSecret []byte // CookieSecretLen octets, the same on all nodes of an address
 	Refuse       bool   // answer clients without redirect support with NO_PROPOSAL_CHOSEN
+
+	// Notify is called when a socket has broken and its endpoint is closed:
+	// call Listen again. Nil: nobody asks.
+	Notify func()
+	// Holder names the process that holds a UDP endpoint or its wildcard, ""
+	// if it can't tell. Nil: nobody can.
+	Holder func(netip.AddrPort) string
 }
 
 // shared is what the sockets of a Front have in common.
@@ -105,7 +115,7 @@ func (f *Front) listen(at netip.AddrPort) error {
 				s.conn.Close()
 				s.batch.free()
 			}
-			return err
+			return f.listenError(at, err)
 		}
 		group = append(group, s)
 	}
@@ -114,12 +124,30 @@ func (f *Front) listen(at netip.AddrPort) error {
 			if err := s.serve(); err != nil {
 				f.log.Error().Err(err).Stringer("at", at).Msg("a socket broke")
 				f.drop(at)
+				if f.cfg.Notify != nil {
+					f.cfg.Notify()
+				}
 			}
 		})
 	}
 	f.open[at] = group
 	f.log.Info().Stringer("at", at).Int("sockets", len(group)).Msg("answering IKE")
 	return nil
+}
+
+// listenError says what stands in the way of at.
+func (f *Front) listenError(at netip.AddrPort, err error) error {
+	switch {
+	case errors.Is(err, unix.EADDRINUSE):
+		who := "another IKE daemon on this host"
+		if f.cfg.Holder != nil {
+			who = cmp.Or(f.cfg.Holder(at), who)
+		}
+		return fmt.Errorf("UDP %s is taken by %s; let it bind its own addresses only, or run it in a network namespace of its own: %w", at, who, err)
+	case errors.Is(err, unix.EACCES):
+		return fmt.Errorf("UDP %s needs CAP_NET_BIND_SERVICE: %w", at, err)
+	}
+	return err
 }
 
 // drop closes the sockets of at after one of them broke, so that the next

@@ -41,7 +41,7 @@ func open(at netip.AddrPort, shared *shared) (*socket, error) {
 	}}
 	conn, err := lc.ListenPacket(context.Background(), network, at.String())
 	if err != nil {
-		return nil, listenError(at, err)
+		return nil, err
 	}
 	udp := conn.(*net.UDPConn)
 	raw, err := udp.SyscallConn()
@@ -80,17 +80,6 @@ func setOptions(fd int, v6 bool) error {
 		}
 	}
 	return nil
-}
-
-// listenError says what stands in the way of at.
-func listenError(at netip.AddrPort, err error) error {
-	switch {
-	case errors.Is(err, unix.EADDRINUSE):
-		return fmt.Errorf("UDP port %d is taken by another IKE daemon on this host (it holds the wildcard or this address): %w", at.Port(), err)
-	case errors.Is(err, unix.EACCES):
-		return fmt.Errorf("UDP port %d needs CAP_NET_BIND_SERVICE: %w", at.Port(), err)
-	}
-	return err
 }
 
 // serve answers until the socket is closed.

@@ -31,10 +31,13 @@ type decision struct {
 
 // table returns the table of all usable gateways.
 func (d *decision) table() *Table {
-	return newTable(d.cfg, func(g *Gateway, f family) (Target, bool) {
-		target, fact := d.usable(g, f)
-		return target, fact.OK
-	}, d.view.Table)
+	return newTable(d.cfg, d.admit, d.view.Table)
+}
+
+// admit is usable without its reason.
+func (d *decision) admit(g *Gateway, f family) (Target, bool) {
+	target, fact := d.usable(g, f)
+	return target, fact.OK
 }
 
 // usable says whether g takes clients of family f, and by which target.
@@ -210,6 +213,11 @@ func (d *decision) again(t time.Time) {
 // redirected by FQDN always finds them.
 func (d *decision) records() []RecordPlan {
 	var out []RecordPlan
+	type record struct {
+		name string
+		addr netip.Addr
+	}
+	seen := map[record]bool{} // of gateways that share a name and address
 	for _, z := range d.cfg.Zones {
 		for _, name := range z.Names {
 			for _, a := range d.cfg.Addresses {
@@ -221,19 +229,34 @@ func (d *decision) records() []RecordPlan {
 			continue
 		}
 		for _, g := range d.cfg.Gateways {
-			if !InZone(g.FQDN, z.Name) {
+			if d.zoneOf(g.FQDN) != z.Name {
 				continue
 			}
 			for _, a := range g.Addresses {
-				out = append(out, RecordPlan{z.Name, g.FQDN + ".", a, z.TTL, true, "address of gateway " + g.Name})
+				if r := (record{g.FQDN, a}); !seen[r] {
+					seen[r] = true
+					out = append(out, RecordPlan{z.Name, g.FQDN + ".", a, z.TTL, true, "address of gateway " + g.Name})
+				}
 			}
 		}
 	}
 	return out
 }
 
-// InZone says whether host, without a final dot, lies in zone, with one.
-func InZone(host, zone string) bool {
+// zoneOf returns the closest zone that host lies in: a name belongs to the
+// zone below, not to its parent.
+func (d *decision) zoneOf(host string) string {
+	closest := ""
+	for _, z := range d.cfg.Zones {
+		if inZone(host, z.Name) && len(z.Name) > len(closest) {
+			closest = z.Name
+		}
+	}
+	return closest
+}
+
+// inZone says whether host, without a final dot, lies in zone, with one.
+func inZone(host, zone string) bool {
 	host += "."
 	return len(host) > 1 && (zone == "." || host == zone || strings.HasSuffix(host, "."+zone))
 }

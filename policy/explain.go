@@ -93,18 +93,28 @@ func why(cfg *Config, pool *poolTable, f family, e *Explanation) string {
 // found by deciding again without its present one.
 func change(cfg *Config, p *Plan, view *View, c Client, target *Target) []string {
 	without := *view
-	without.Table = p.Table
 	without.Drained = map[string]string{target.Gateway: "supposed"}
 	for name, why := range view.Drained {
 		without.Drained[name] = why
 	}
 	d := decision{cfg: cfg, view: &without}
 	to := "nobody would serve it"
-	if next := d.table().Pick(c); next != nil {
+	if next := d.without(p.Table, c); next != nil {
 		to = "it would go to " + next.Gateway
 	}
 	return []string{
 		target.Gateway + " down or drained: " + to,
 		"coming back redirected from " + target.Gateway + " or from our own anycast address: another usable gateway, if there is one",
 	}
+}
+
+// without returns where c would go if its pool's ring were made by d.
+func (d *decision) without(t *Table, c Client) *Target {
+	scratch := *t
+	scratch.made = map[string]slots{}
+	r := scratch.newRing(d.cfg, t.pool(c.Source).members, familyOf(c.Source), d.admit, t)
+	if len(r.targets) == 0 {
+		return nil
+	}
+	return r.at(scratch.hash(c))
 }

@@ -9,8 +9,7 @@ import (
 
 // condition must hold before a prefix is announced.
 type condition struct {
-	name string
-	met  func(*decision, netip.Prefix) Fact
+	met func(*decision, netip.Prefix) Fact
 	// graceful: when it is lost the node can still answer, so the fabric is
 	// asked to move first (RFC 8326); else the route goes at once.
 	graceful bool
@@ -20,11 +19,11 @@ type condition struct {
 // The last step, BGP announce before DNS, is in records.
 func bringUp() []condition {
 	return []condition{
-		{"not draining", (*decision).inService, true},
-		{"address on the host", own(func(o Own) Fact { return o.Installed }, "not on the host yet"), false},
-		{"sockets", own(func(o Own) Fact { return o.Listening }, "no socket yet"), false},
-		{"a usable gateway", (*decision).served, true},
-		{"answers its own probe", own(func(o Own) Fact { return o.Answers }, "own probe not answered yet"), false},
+		{(*decision).inService, true},
+		{own(func(o Own) Fact { return o.Installed }, "not on the host yet"), false},
+		{own(func(o Own) Fact { return o.Listening }, "no socket yet"), false},
+		{(*decision).served, true},
+		{own(func(o Own) Fact { return o.Answers }, "own probe not answered yet"), false},
 	}
 }
 

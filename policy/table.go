@@ -3,6 +3,7 @@ package policy
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -71,6 +72,7 @@ type Table struct {
 	bySrc   *bart.Table[int] // index into pools; nil: there are no source prefixes
 	rest    int              // index of the pool of clients that no prefix claims; -1: none
 	made    map[string]slots // by fingerprint, for the next table to take over
+	before  map[string]slots // those of the table before: a flap makes nothing anew
 }
 
 // Pick returns the gateway for c, or nil if no usable gateway serves it. The
@@ -87,13 +89,13 @@ func (t *Table) Pick(c Client) *Target {
 	if !t.failed(c.From, first) {
 		return first
 	}
-	const tries = 16 // each misses with the share that the failed gateway has
+	const tries = 4 // by weight; each misses with the share that the failed gateway has
 	for range tries {
 		if next := r.at(splitmix(&h)); next.Gateway != first.Gateway {
 			return next
 		}
 	}
-	return first
+	return r.other(first, h)
 }
 
 // failed says whether a client redirected by from can't use target: it was
@@ -110,6 +112,15 @@ func (t *Table) Serves(a netip.Addr) bool {
 
 // at returns the target of hash h.
 func (r *ring) at(h uint64) *Target { return &r.targets[r.slots[h%slotCount]] }
+
+// other returns any target but t, the same for the same h; t if there is none.
+func (r *ring) other(t *Target, h uint64) *Target {
+	n := uint64(len(r.targets))
+	if next := &r.targets[h%n]; next.Gateway != t.Gateway {
+		return next
+	}
+	return &r.targets[(h+1)%n]
+}
 
 // ring returns what serves clients from src; nil if no pool claims them.
 func (t *Table) ring(src netip.Addr) *ring {
@@ -164,6 +175,7 @@ func newTable(cfg *Config, usable func(*Gateway, family) (Target, bool), prev *T
 	if prev == nil || prev.k0 != t.k0 || prev.k1 != t.k1 {
 		prev = &Table{}
 	}
+	t.before = prev.made
 	pools, rest := layout(cfg)
 	for i, p := range pools {
 		pt := poolTable{name: p.Name, members: p.Gateways}
@@ -179,6 +191,9 @@ func newTable(cfg *Config, usable func(*Gateway, family) (Target, bool), prev *T
 		}
 	}
 	t.rest = rest
+	if maps.EqualFunc(t.made, prev.made, func(a, b slots) bool { return &a[0] == &b[0] }) {
+		t.before = prev.before // nothing is new: keep what a flap back may need
+	}
 	return t
 }
 
@@ -217,6 +232,9 @@ func (t *Table) slots(from []candidate, prev *Table) slots {
 		return s
 	}
 	s, ok := prev.made[id]
+	if !ok {
+		s, ok = prev.before[id]
+	}
 	if !ok {
 		s = rendezvous(t.k0, t.k1, from)
 	}

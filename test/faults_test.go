@@ -72,7 +72,7 @@ func TestADNSServerThatIsDownOrRefusesTheKeyIsToldAndTriedAgain(t *testing.T) {
 	daemon := startAnycastd(f.front, f.config("ttl = 5", "ttl = 7"))
 	awaitRoute(f.router, prefix4, "via "+front4)
 	daemon.wantReason("the records", "connection refused", recordReasons)
-	if got := len(daemon.Lines("not as wanted")); got == 0 {
+	if got := len(daemon.Lines("can't bring it about")); got == 0 {
 		t.Error("no log line says so")
 	}
 	f.bind = startBIND(f.dns, testZone)

@@ -31,9 +31,9 @@ import (
 	"github.com/anycastd/anycastd/policy"
 )
 
-// stopGrace is how long a stop may take beyond drain_wait and settle before
-// its remaining waits are skipped.
-const stopGrace = 3 * time.Second
+// secondSignal is how much later than the first a signal to stop must come to
+// mean "at once": supervisors that signal whole process groups send two.
+const secondSignal = time.Second
 
 // cleanTime is for taking the addresses off the host at the very end.
 const cleanTime = time.Second
@@ -94,6 +94,7 @@ func newDaemon(o *options, cfg *config.Config, log zerolog.Logger) *daemon {
 	d.front = ikefront.New(ikefront.Config{
 		Sockets: cfg.Sockets, Cookie: ikefront.CookieMode(cfg.Cookie), CookieAbove: cfg.CookieAbove,
 		CookieSecret: d.cookieSecret(), Refuse: cfg.Unsupported == "refuse",
+		Notify: func() { d.loop.SocketsChanged() }, Holder: holder,
 	}, d.part("ikefront"))
 	d.host = netlink.New(netlink.Config{Interface: cfg.Interface, Notify: func() { d.loop.HostChanged() }}, d.part("netlink"))
 	d.prober = probe.New(probe.Config{Notify: func(s probe.State) { d.loop.Probed(s) }}, d.part("probe"))
@@ -101,7 +102,7 @@ func newDaemon(o *options, cfg *config.Config, log zerolog.Logger) *daemon {
 	if len(cfg.BGP.Neighbors) > 0 {
 		d.speaker = bgp.New(bgp.Config{
 			ASN: cfg.BGP.ASN, RouterID: cfg.BGP.RouterID, ListenPort: cfg.BGP.ListenPort, NextHops: cfg.BGP.NextHops,
-			Neighbors: control.Neighbors(cfg),
+			Neighbors: control.Neighbors(cfg), Notify: func(bgp.Peer) { d.loop.PeersChanged() },
 		}, d.part("bgp"))
 		parts.Speaker = d.speaker
 	}
@@ -136,16 +137,19 @@ func (d *daemon) part(name string) zerolog.Logger { return d.log.With().Str("par
 func (d *daemon) publisher(z config.DNSZone) (control.Publisher, error) {
 	cfg := dnspub.Config{Zone: z.Name, Server: z.Server, TSIG: z.TSIG}
 	if z.Server == "" {
-		f, err := os.Open("/etc/resolv.conf")
-		if err != nil {
-			return nil, fmt.Errorf("no server is given and none can be found: %w", err)
-		}
-		defer f.Close()
-		if cfg.Resolvers, err = dnspub.Resolvers(f); err != nil {
-			return nil, fmt.Errorf("/etc/resolv.conf: %w", err)
-		}
+		cfg.Resolvers = resolvers
 	}
 	return dnspub.New(cfg, d.part("dnspub")), nil
+}
+
+// resolvers reads which resolvers this host uses now.
+func resolvers() ([]string, error) {
+	f, err := os.Open("/etc/resolv.conf")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return dnspub.Resolvers(f)
 }
 
 // run runs the daemon until it has been told to stop and has.
@@ -158,16 +162,19 @@ func (d *daemon) run(ctx context.Context) error {
 		return err
 	}
 	d.log.Info().Str("node", d.cfg.Name).Str("version", buildVersion().Version).Str("config", d.options.file).Int("pid", os.Getpid()).Msg("anycastd starts")
-	for _, w := range d.cfg.Warnings {
-		d.log.Warn().Msg(w.Error())
-	}
+	d.warn(d.cfg)
 	parts, endParts := context.WithCancel(context.WithoutCancel(ctx))
 	defer endParts()
 	d.start(parts, sockets)
+	speaker, endSpeaker := context.WithCancel(parts)
+	defer endSpeaker()
+	spoken := d.speak(speaker)
 	loop, endLoop := context.WithCancel(parts)
 	defer endLoop()
 	go d.obey(loop, endLoop, signals)
 	err = d.loop.Run(loop)
+	endSpeaker() // first, for after a forced end there may be routes left
+	<-spoken
 	endParts()
 	d.tasks.Wait()
 	d.clean()
@@ -178,14 +185,23 @@ func (d *daemon) run(ctx context.Context) error {
 	return nil
 }
 
-// start starts all parts but the loop.
+// speak runs the speaker, if there is one; the channel is closed when it has ended.
+func (d *daemon) speak(ctx context.Context) <-chan struct{} {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if d.speaker != nil {
+			d.carry(ctx, "bgp", d.speaker.Run)
+		}
+	}()
+	return ended
+}
+
+// start starts all parts but the speaker and the loop.
 func (d *daemon) start(ctx context.Context, sockets map[net.Listener]bool) {
 	d.task(ctx, "ikefront", d.front.Run)
 	d.task(ctx, "netlink", d.host.Run)
 	d.task(ctx, "probe", d.prober.Run)
-	if d.speaker != nil {
-		d.task(ctx, "bgp", d.speaker.Run)
-	}
 	for l, public := range sockets {
 		handler := web.API(d)
 		if public {
@@ -195,14 +211,17 @@ func (d *daemon) start(ctx context.Context, sockets map[net.Listener]bool) {
 	}
 }
 
-// task runs a part; one that ends by itself takes the node down in order.
+// task runs a part beside the others.
 func (d *daemon) task(ctx context.Context, name string, run func(context.Context) error) {
-	d.tasks.Go(func() {
-		if err := run(ctx); err != nil && ctx.Err() == nil {
-			d.log.Error().Err(err).Str("part", name).Msg("a part failed; the node goes out of service")
-			d.loop.Stop(fmt.Errorf("%s: %w", name, err))
-		}
-	})
+	d.tasks.Go(func() { d.carry(ctx, name, run) })
+}
+
+// carry runs a part; one that ends by itself takes the node down in order.
+func (d *daemon) carry(ctx context.Context, name string, run func(context.Context) error) {
+	if err := run(ctx); err != nil && ctx.Err() == nil {
+		d.log.Error().Err(err).Str("part", name).Msg("a part failed; the node goes out of service")
+		d.loop.Stop(fmt.Errorf("%s: %w", name, err))
+	}
 }
 
 // listen opens the control socket and the public address; true marks the latter.
@@ -224,27 +243,25 @@ func (d *daemon) listen() (map[net.Listener]bool, error) {
 	return sockets, nil
 }
 
-// obey carries out signals until ctx ends. A stop that takes too long, or a
-// second signal to stop, ends the loop by force.
+// obey carries out signals until ctx ends. A second signal to stop ends the
+// loop by force.
 func (d *daemon) obey(ctx context.Context, force func(), signals <-chan os.Signal) {
-	var overdue <-chan time.Time
+	var first time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-overdue:
-			d.log.Error().Msg("the stop takes too long; ending at once")
-			force()
 		case s := <-signals:
 			switch {
 			case s == syscall.SIGHUP:
 				_ = d.Reload(ctx) // has been logged
-			case overdue != nil:
-				d.log.Warn().Msg("told to stop again; ending at once")
-				force()
-			default:
-				overdue = time.After(d.cfg.Policy.DrainWait + d.cfg.Policy.Settle + stopGrace)
+			case first.IsZero():
+				first = time.Now()
+				d.log.Info().Stringer("signal", s).Msg("told to stop")
 				d.loop.Stop(nil)
+			case time.Since(first) >= secondSignal:
+				d.log.Warn().Stringer("signal", s).Msg("told to stop again; ending at once")
+				force()
 			}
 		}
 	}
@@ -287,8 +304,13 @@ func (d *daemon) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range cfg.Warnings {
-		d.log.Warn().Msg(w.Error())
-	}
+	d.warn(cfg)
 	return d.loop.Reload(ctx, cfg)
+}
+
+// warn logs cfg's warnings.
+func (d *daemon) warn(cfg *config.Config) {
+	for _, w := range cfg.Warnings {
+		d.log.Warn().Str("hint", w.Hint).Msg(w.Error())
+	}
 }

@@ -95,6 +95,6 @@ func (k *keeper[T]) tell(err error, before string, wait time.Duration) string {
 	if err.Error() != before {
 		level = zerolog.WarnLevel
 	}
-	k.log.WithLevel(level).Str("step", k.name).Err(err).Str("retry_in", wait.Round(100*time.Millisecond).String()).Msg("not as wanted")
+	k.log.WithLevel(level).Str("step", k.name).Err(err).Str("retry_in", wait.Round(100*time.Millisecond).String()).Msg("can't bring it about")
 	return err.Error()
 }

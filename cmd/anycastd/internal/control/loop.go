@@ -65,25 +65,28 @@ type Parts struct {
 
 // Loop is the control loop. Its fields belong to the goroutine of Run.
 type Loop struct {
-	cfg    *config.Config
-	parts  Parts
-	log    zerolog.Logger
-	events chan func()
-	ended  chan struct{}
+	cfg       *config.Config
+	parts     Parts
+	log       zerolog.Logger
+	events    chan func() // each is followed by a decision
+	questions chan func() // change nothing
+	ended     chan struct{}
 
 	started time.Time
 	view    policy.View
 	plan    policy.Plan
 	probes  map[netip.AddrPort]probe.State
-	problem error // why the loop was told to stop, if that was no wish
+	problem error            // why the loop was told to stop, if that was no wish
+	overdue <-chan time.Time // when a stop is to be ended by force; nil: none is under way
 
 	addresses *keeper[[]netip.Prefix]
 	sockets   *keeper[[]netip.AddrPort]
 	routes    *keeper[[]bgp.Route]
 	neighbors *keeper[[]bgp.Neighbor]
 	zones     map[string]*zone
-	asked     desired // what the keepers were told last
-	routeErr  error   // of the last Set of the speaker
+	asked     desired        // what the keepers were told last
+	routeErr  error          // of the last Set of the speaker
+	told      []netip.Prefix // what the speaker took to announce in its last Set
 	tasks     sync.WaitGroup
 	ctx       context.Context // of Run, for zones started later
 }
@@ -99,7 +102,7 @@ type zone struct {
 // New returns a loop for cfg. It does nothing until Run.
 func New(cfg *config.Config, parts Parts, log zerolog.Logger) *Loop {
 	l := &Loop{
-		parts: parts, log: log, events: make(chan func(), 1024), ended: make(chan struct{}),
+		parts: parts, log: log, events: make(chan func(), 1024), questions: make(chan func()), ended: make(chan struct{}),
 		probes: map[netip.AddrPort]probe.State{}, zones: map[string]*zone{},
 	}
 	l.view.Routes = map[netip.Prefix]policy.RouteState{}
@@ -152,15 +155,23 @@ func (l *Loop) wait(ctx context.Context) bool {
 		defer timer.Stop()
 		due = timer.C
 	}
-	select {
-	case <-ctx.Done():
-		return false
-	case e := <-l.events:
-		e()
-		l.drainEvents()
-	case <-due:
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case q := <-l.questions:
+			q()
+			continue
+		case e := <-l.events:
+			e()
+			l.drainEvents()
+		case <-due:
+		case <-l.overdue:
+			l.log.Error().Msg("the stop takes too long; ending at once")
+			return false
+		}
+		return true
 	}
-	return true
 }
 
 // drainEvents takes what else has happened meanwhile, so that one decision
@@ -187,12 +198,28 @@ func (l *Loop) post(f func()) {
 // errEnded is what callers get that come too late.
 var errEnded = errors.New("the daemon is stopping")
 
-// ask makes the loop call f and waits until it has.
-func (l *Loop) ask(ctx context.Context, f func()) error {
-	done := make(chan struct{})
-	l.post(func() { f(); close(done) })
+// ask makes the loop call f, by one of its channels, and waits until it has.
+// If it returns an error, f has not been called and will not be.
+func (l *Loop) ask(ctx context.Context, by chan<- func(), f func()) error {
+	asked, done := make(chan struct{}), make(chan struct{})
+	call := func() {
+		select {
+		case asked <- struct{}{}:
+			f()
+			close(done)
+		case <-ctx.Done():
+		}
+	}
 	select {
-	case <-done:
+	case by <- call:
+	case <-l.ended:
+		return errEnded
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-asked:
+		<-done
 		return nil
 	case <-l.ended:
 		return errEnded
@@ -201,10 +228,15 @@ func (l *Loop) ask(ctx context.Context, f func()) error {
 	}
 }
 
+// stopGrace is how long a stop may take beyond drain_wait and settle before
+// its remaining waits are skipped.
+const stopGrace = 3 * time.Second
+
 // Stop begins the tear-down. The error, if any, is why, and what Run returns.
 func (l *Loop) Stop(why error) {
 	l.post(func() {
 		if !l.view.Stopping {
+			l.overdue = time.After(l.cfg.Policy.DrainWait + l.cfg.Policy.Settle + stopGrace)
 			l.log.Info().Err(why).Stringer("drain_wait", l.cfg.Policy.DrainWait).Stringer("settle", l.cfg.Policy.Settle).Msg("stopping")
 		}
 		l.view.Stopping = true
@@ -215,12 +247,19 @@ func (l *Loop) Stop(why error) {
 // Probed tells the loop what a probe has shown.
 func (l *Loop) Probed(s probe.State) { l.post(func() { l.seeProbe(s) }) }
 
+// PeersChanged tells the loop that BGP sessions may have changed.
+func (l *Loop) PeersChanged() { l.post(func() {}) }
+
+// SocketsChanged tells the loop that a socket has closed by itself.
+func (l *Loop) SocketsChanged() { l.sockets.again() }
+
 // HostChanged tells the loop that the host's addresses may have changed.
 func (l *Loop) HostChanged() { l.addresses.again() }
 
 // decide asks policy what must be true, remembers it and hands it on.
 func (l *Loop) decide() {
 	last := l.plan
+	l.lookAround()
 	l.plan = policy.Decide(&l.cfg.Policy, &l.view, time.Now())
 	l.view.Table = l.plan.Table
 	clear(l.view.Routes)
@@ -238,10 +277,18 @@ func (l *Loop) decide() {
 
 // tellChanges logs what the new plan says otherwise than the last.
 func (l *Loop) tellChanges(last policy.Plan) {
+	for _, g := range l.plan.Gateways {
+		i := slices.IndexFunc(last.Gateways, func(o policy.GatewayPlan) bool { return o.Name == g.Name })
+		if i < 0 || last.Gateways[i].Usable != g.Usable || last.Gateways[i].Reason != g.Reason {
+			worse := i >= 0 && last.Gateways[i].Usable && !g.Usable
+			l.log.WithLevel(level(worse)).Str("gateway", g.Name).Bool("usable", g.Usable).Str("reason", g.Reason).Msg("gateway decided")
+		}
+	}
 	for _, r := range l.plan.Routes {
 		i := slices.IndexFunc(last.Routes, func(o policy.RoutePlan) bool { return o.Prefix == r.Prefix })
 		if i < 0 || last.Routes[i].Wish != r.Wish || last.Routes[i].Reason != r.Reason {
-			l.log.Info().Stringer("prefix", r.Prefix).Str("route", string(r.Wish)).Str("reason", r.Reason).Msg("route decided")
+			worse := i >= 0 && last.Routes[i].Wish == policy.Announced && r.Wish != policy.Announced
+			l.log.WithLevel(level(worse)).Stringer("prefix", r.Prefix).Str("route", string(r.Wish)).Str("reason", r.Reason).Msg("route decided")
 		}
 	}
 	for _, r := range last.Routes {
@@ -249,12 +296,14 @@ func (l *Loop) tellChanges(last policy.Plan) {
 			l.log.Info().Stringer("prefix", r.Prefix).Msg("route gone")
 		}
 	}
-	for _, g := range l.plan.Gateways {
-		i := slices.IndexFunc(last.Gateways, func(o policy.GatewayPlan) bool { return o.Name == g.Name })
-		if i < 0 || last.Gateways[i].Usable != g.Usable || last.Gateways[i].Reason != g.Reason {
-			l.log.Info().Str("gateway", g.Name).Bool("usable", g.Usable).Str("reason", g.Reason).Msg("gateway decided")
-		}
+}
+
+// level is that of a log line that may tell of something worse than before.
+func level(worse bool) zerolog.Level {
+	if worse {
+		return zerolog.WarnLevel
 	}
+	return zerolog.InfoLevel
 }
 
 // startZones makes the running publishers those of the configuration. A zone

@@ -13,7 +13,7 @@ import (
 // an error if cfg differs in what only a restart can change.
 func (l *Loop) Reload(ctx context.Context, cfg *config.Config) error {
 	var err error
-	if asked := l.ask(ctx, func() {
+	if asked := l.ask(ctx, l.events, func() {
 		if fixed := needRestart(l.cfg, cfg); len(fixed) > 0 {
 			err = fmt.Errorf("only a restart can change %s; the running configuration stays", strings.Join(fixed, ", "))
 			return

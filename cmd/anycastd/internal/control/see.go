@@ -16,13 +16,14 @@ func (l *Loop) configure(cfg *config.Config) {
 	for _, a := range cfg.Policy.Addresses {
 		l.view.Own[a] = l.view.Own[a] // from now on it is ours; those that leave go in order
 	}
+	known := l.view.Health
 	l.view.Health = map[netip.Addr]policy.Health{}
 	for _, g := range cfg.Policy.Gateways {
 		for _, a := range g.Addresses {
 			if cfg.Probes[g.Name].Every == 0 {
 				l.view.Health[a] = policy.Health{State: policy.Up, Reason: `taken as alive: probe.every is "0s"`, Since: l.started}
-			} else if s, ok := l.probes[netip.AddrPortFrom(a, gatewayPort)]; ok {
-				l.view.Health[a] = health(s)
+			} else if h, ok := known[a]; ok { // it stands until a probe says otherwise
+				l.view.Health[a] = h
 			}
 		}
 	}
@@ -68,9 +69,6 @@ func (l *Loop) seeSockets(want []netip.AddrPort, failed map[netip.AddrPort]error
 				own.Listening = policy.Fact{}
 			}
 		}
-		if !own.Listening.OK {
-			own.Answers = policy.Fact{}
-		}
 		l.view.Own[a] = own
 	}
 }
@@ -81,9 +79,37 @@ func (l *Loop) seeRoutes(set []bgp.Route, err error) {
 	if err != nil {
 		return
 	}
+	l.told = nil
 	for _, r := range set {
-		l.view.Spoken[r.Prefix] = true
+		l.told = append(l.told, r.Prefix)
 	}
+}
+
+// lookAround derives what follows from several observations together.
+func (l *Loop) lookAround() {
+	for a, own := range l.view.Own {
+		own.Answers = l.answers(a, own)
+		own.Proven = own.Proven || own.Installed.OK && own.Listening.OK && own.Answers.OK
+		l.view.Own[a] = own
+	}
+	if l.heard() {
+		for _, p := range l.told {
+			l.view.Spoken[p] = true
+		}
+	}
+}
+
+// answers says whether every socket of our own address a answers its probe.
+func (l *Loop) answers(a netip.Addr, own policy.Own) policy.Fact {
+	if !own.Listening.OK {
+		return policy.Fact{}
+	}
+	for _, port := range l.cfg.Ports {
+		if s := l.probes[netip.AddrPortFrom(a, port)]; s.Status != probe.Up {
+			return policy.Fact{Reason: s.Reason}
+		}
+	}
+	return policy.Fact{OK: true}
 }
 
 // seeProbe takes in what a probe has shown, of a gateway or of ourselves.
@@ -92,19 +118,7 @@ func (l *Loop) seeProbe(s probe.State) {
 		return
 	}
 	l.probes[s.Addr] = s
-	a := s.Addr.Addr()
-	own, ours := l.view.Own[a]
-	if !ours {
-		l.view.Health[a] = health(s)
-		return
+	if _, ours := l.view.Own[s.Addr.Addr()]; !ours {
+		l.view.Health[s.Addr.Addr()] = health(s)
 	}
-	own.Answers = policy.Fact{OK: true}
-	for _, port := range l.cfg.Ports {
-		if s := l.probes[netip.AddrPortFrom(a, port)]; s.Status != probe.Up {
-			own.Answers = policy.Fact{Reason: s.Reason}
-			break
-		}
-	}
-	own.Proven = own.Proven || own.Installed.OK && own.Listening.OK && own.Answers.OK
-	l.view.Own[a] = own
 }

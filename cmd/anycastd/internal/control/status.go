@@ -18,6 +18,7 @@ type Status struct {
 	Node      string            `json:"node"`
 	State     string            `json:"state"` // starting, in service, unheard, partly in service, draining, out of service, stopping
 	Reason    string            `json:"reason"`
+	Ready     bool              `json:"ready"` // every prefix is announced, and heard if there are neighbors
 	Started   time.Time         `json:"started"`
 	Gateways  []Gateway         `json:"gateways"`
 	Addresses []Address         `json:"addresses"`
@@ -82,14 +83,14 @@ type Peer struct {
 // Status returns the present status.
 func (l *Loop) Status(ctx context.Context) (Status, error) {
 	var s Status
-	err := l.ask(ctx, func() { s = l.status() })
+	err := l.ask(ctx, l.questions, func() { s = l.status() })
 	return s, err
 }
 
 // Explain says where c goes and why, by the running table.
 func (l *Loop) Explain(ctx context.Context, c policy.Client) (policy.Explanation, error) {
 	var e policy.Explanation
-	err := l.ask(ctx, func() { e = policy.Explain(&l.cfg.Policy, &l.plan, &l.view, c) })
+	err := l.ask(ctx, l.questions, func() { e = policy.Explain(&l.cfg.Policy, &l.plan, &l.view, c) })
 	return e, err
 }
 
@@ -97,6 +98,7 @@ func (l *Loop) Explain(ctx context.Context, c policy.Client) (policy.Explanation
 func (l *Loop) status() Status {
 	s := Status{Node: l.cfg.Name, Started: l.started, Packets: map[string]uint64{}, Warnings: []string{}}
 	s.State, s.Reason = l.state()
+	s.Ready = s.State == inService
 	s.Gateways, s.Addresses, s.Routes = l.gateways(), l.ownAddresses(), l.routesAsSeen()
 	s.Records, s.Peers = l.records(), l.peers()
 	for d := range ikefront.Disposition(ikefront.Dispositions) {
@@ -113,6 +115,9 @@ func (l *Loop) status() Status {
 	return s
 }
 
+// inService is the state of a node that does all of its job.
+const inService = "in service"
+
 // state sums the routes up.
 func (l *Loop) state() (state, reason string) {
 	count := map[policy.RouteWish]int{}
@@ -127,10 +132,12 @@ func (l *Loop) state() (state, reason string) {
 	switch {
 	case l.view.Stopping:
 		return "stopping", reason
-	case count[policy.Announced] == len(l.plan.Routes) && l.heard():
-		return "in service", "every prefix is announced"
+	case count[policy.Announced] > 0 && !l.heard():
+		return "unheard", "no BGP neighbor is established"
+	case count[policy.Announced] == len(l.plan.Routes) && l.parts.Speaker == nil:
+		return inService, "every prefix may be announced, but no neighbor is configured"
 	case count[policy.Announced] == len(l.plan.Routes):
-		return "unheard", "every prefix is announced, but no neighbor is established"
+		return inService, "every prefix is announced"
 	case count[policy.Announced] > 0:
 		return "partly in service", reason
 	case count[policy.GracefulShutdown] > 0:

@@ -29,7 +29,7 @@ func Public(d Daemon) http.Handler {
 		switch {
 		case err != nil:
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		case s.State != "in service":
+		case !s.Ready:
 			http.Error(w, s.State+": "+s.Reason, http.StatusServiceUnavailable)
 		}
 	})
@@ -73,7 +73,7 @@ func newCollector(d Daemon) *collector {
 		gateway: desc("gateway_usable", "1 if the gateway takes newcomers.", "gateway"),
 		address: desc("address_in_place", "1 if the anycast address is installed, listened on and answers.", "address"),
 		route:   desc("route_announced", "1 if the prefix is announced without reserve.", "prefix"),
-		record:  desc("record_published", "1 if the DNS server was last seen to answer the record.", "name", "type", "address"),
+		record:  desc("record_published", "1 if the DNS server was last seen to answer the record.", "zone", "name", "type", "address"),
 		peers:   desc("peer_established", "1 if the BGP session is established.", "neighbor"),
 	}
 }
@@ -118,7 +118,7 @@ func (c *collector) gauges(s control.Status, gauge func(*prometheus.Desc, bool, 
 		gauge(c.route, r.State == "announced", r.Prefix.String())
 	}
 	for _, r := range s.Records {
-		gauge(c.record, r.Published, r.Name, r.Type, r.Address.String())
+		gauge(c.record, r.Published, r.Zone, r.Name, r.Type, r.Address.String())
 	}
 	for _, p := range s.Peers {
 		gauge(c.peers, p.State == "Established", p.Address.String())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -36,11 +37,11 @@ func (f *fake) Explain(_ context.Context, c policy.Client) (policy.Explanation, 
 // healthy is the status of a node in service.
 func healthy() control.Status {
 	return control.Status{
-		Node: "n1", State: "in service", Started: time.Unix(0, 0), Packets: map[string]uint64{"redirected": 7},
+		Node: "n1", State: "in service", Ready: true, Started: time.Unix(0, 0), Packets: map[string]uint64{"redirected": 7},
 		Gateways:  []control.Gateway{{Name: "gw1", Usable: true}, {Name: "gw2", Reason: "<script>"}},
 		Addresses: []control.Address{{Address: netip.MustParseAddr("203.0.113.1"), Installed: true, Listening: true, Answers: true}},
 		Routes:    []control.Route{{Prefix: netip.MustParsePrefix("203.0.113.0/24"), State: "announced"}},
-		Records:   []control.Record{{Name: "vpn.example.net.", Type: "A", Address: netip.MustParseAddr("203.0.113.1"), Published: true}},
+		Records:   []control.Record{{Zone: "example.net.", Name: "vpn.example.net.", Type: "A", Address: netip.MustParseAddr("203.0.113.1"), Published: true}},
 		Peers:     []control.Peer{{Address: netip.MustParseAddr("192.0.2.1"), State: "Active"}},
 	}
 }
@@ -88,7 +89,7 @@ func TestExplainTakesAMappedAddressAsIPv4(t *testing.T) {
 
 func TestHealthAndReadiness(t *testing.T) {
 	out := healthy()
-	out.State, out.Reason = "out of service", "node drained"
+	out.State, out.Reason, out.Ready = "out of service", "node drained", false
 	for name, tc := range map[string]struct {
 		daemon          *fake
 		healthz, readyz int
@@ -113,7 +114,7 @@ func TestMetricsAndPageShowTheStatus(t *testing.T) {
 	for _, want := range []string{
 		`anycastd_packets_total{disposition="redirected"} 7`, `anycastd_gateway_usable{gateway="gw2"} 0`,
 		`anycastd_address_in_place{address="203.0.113.1"} 1`, `anycastd_route_announced{prefix="203.0.113.0/24"} 1`,
-		`anycastd_record_published{address="203.0.113.1",name="vpn.example.net.",type="A"} 1`, `anycastd_peer_established{neighbor="192.0.2.1"} 0`,
+		`anycastd_record_published{address="203.0.113.1",name="vpn.example.net.",type="A",zone="example.net."} 1`, `anycastd_peer_established{neighbor="192.0.2.1"} 0`,
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("metrics: want %s", want)
@@ -156,12 +157,21 @@ func TestTheControlSocketIsPrivateAndHeldByOneDaemon(t *testing.T) {
 	if err := NewClient(path).Do(t.Context(), "GET", "/v1/status", nil, &s); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("want %v, got %v", ErrUnreachable, err)
 	}
-	if err := os.WriteFile(path, nil, 0o600); err != nil { // as after SIGKILL
+	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+	if err != nil {
 		t.Fatal(err)
 	}
+	dead.SetUnlinkOnClose(false) // as after SIGKILL
+	dead.Close()
 	again, err := ListenControl(path)
 	if err != nil {
 		t.Fatalf("with a stale socket: %v", err)
 	}
 	again.Close()
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ListenControl(path); err == nil || !strings.Contains(err.Error(), "is no socket") {
+		t.Errorf("a file in its place must stay: got %v", err)
+	}
 }
