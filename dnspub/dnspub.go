@@ -23,11 +23,16 @@ const defaultTimeout = 5 * time.Second
 
 // Config is where a zone's records go.
 type Config struct {
-	Zone      string
-	Server    string   // the primary, host:port, port 53 if none; "": the MNAME of the zone's SOA, found through Resolvers
-	Resolvers []string // host:port, port 53 if none; they also find Server, where that is a name (without any, the system does)
-	TSIG      TSIG
-	Timeout   time.Duration // for each exchange with a server; 0: 5 s
+	Zone    string
+	Server  string // the primary, host:port, port 53 if none; "": the MNAME of the zone's SOA, found through Resolvers
+	TSIG    TSIG
+	Timeout time.Duration // for each exchange with a server; 0: 5 s
+
+	// Resolvers returns whom to ask for the primary, each host:port, port 53 if
+	// none. It is called by Set each time the primary has to be found, also where
+	// Server is a name; then, if there are none, the system finds it. Its error is
+	// Set's, and the next Set calls it again. nil: there are none.
+	Resolvers func() ([]string, error)
 }
 
 // TSIG is a key shared with the server (RFC 8945).
@@ -63,7 +68,9 @@ type Publisher struct {
 
 	turn    sync.Mutex             // held by Set
 	own     map[rrset][]netip.Addr // published by us and not known to be gone
+	ttls    map[rrset]uint32       // s; what the server held at the last Set that worked
 	servers []string               // the primary's addresses, once found, the one in use first
+	primary string                 // the zone's MNAME last found
 
 	mu     sync.Mutex
 	status []Status
@@ -72,15 +79,11 @@ type Publisher struct {
 // New returns a Publisher that has asked nobody yet. What is wrong with the
 // key, Set reports.
 func New(cfg Config, log zerolog.Logger) *Publisher {
-	p := &Publisher{cfg: cfg, now: time.Now, own: map[rrset][]netip.Addr{}}
+	p := &Publisher{cfg: cfg, now: time.Now, own: map[rrset][]netip.Addr{}, ttls: map[rrset]uint32{}}
 	p.cfg.Zone = miekgdns.CanonicalName(cfg.Zone)
 	p.log = log.With().Str("zone", p.cfg.Zone).Logger()
 	if cfg.Server != "" {
 		p.cfg.Server = withPort(cfg.Server)
-	}
-	p.cfg.Resolvers = make([]string, len(cfg.Resolvers))
-	for i, r := range cfg.Resolvers {
-		p.cfg.Resolvers[i] = withPort(r)
 	}
 	if cfg.Timeout <= 0 {
 		p.cfg.Timeout = defaultTimeout
@@ -169,9 +172,10 @@ func (p *Publisher) settle(ctx context.Context, g goal) error {
 		return err
 	}
 	if g.unmet(have) == "" {
-		p.own[g.rrset] = g.want
+		p.met(g)
 		return nil
 	}
+	p.warnOfRival(g, have)
 	p.own[g.rrset] = slices.Concat(g.want, g.drop)
 	errUpdate := p.update(ctx, g, have)
 	have, err = p.read(ctx, g.rrset)
@@ -181,7 +185,7 @@ func (p *Publisher) settle(ctx context.Context, g goal) error {
 	lack := g.unmet(have)
 	switch {
 	case lack == "":
-		p.own[g.rrset] = g.want
+		p.met(g)
 		p.log.Info().Str("server", p.servers[0]).Stringer("rrset", g.rrset).
 			Stringers("published", stringers(g.want)).Stringers("removed", stringers(g.drop)).Uint32("ttl", g.ttl).Msg("records changed")
 		return nil
@@ -189,4 +193,30 @@ func (p *Publisher) settle(ctx context.Context, g goal) error {
 		return errUpdate
 	}
 	return fmt.Errorf("server %s: it answered NOERROR to the update, but %s", p.servers[0], lack)
+}
+
+// met notes that the server holds what g wants.
+func (p *Publisher) met(g goal) {
+	p.own[g.rrset], p.ttls[g.rrset] = g.want, g.ttl
+	if len(g.want) == 0 {
+		delete(p.own, g.rrset)
+		delete(p.ttls, g.rrset)
+	}
+}
+
+// warnOfRival tells when a TTL that the server held as wanted is another now:
+// two front-ends whose TTLs differ rewrite each other for ever, since all
+// records of an RRset have one TTL (RFC 2181 section 5.2).
+func (p *Publisher) warnOfRival(g goal, have map[netip.Addr]uint32) {
+	ttl, ours := p.ttls[g.rrset]
+	if !ours || ttl != g.ttl {
+		return
+	}
+	for _, a := range g.want {
+		if theirs, held := have[a]; held && theirs != ttl {
+			p.log.Warn().Stringer("rrset", g.rrset).Uint32("ttl", ttl).Uint32("found", theirs).
+				Msg("somebody else sets another TTL; all front-ends of a name need the same")
+			return
+		}
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	miekgdns "github.com/miekg/dns"
@@ -106,13 +107,25 @@ func (p *Publisher) connect(ctx context.Context) (net.Conn, error) {
 			p.servers = slices.Concat(p.servers[i:], p.servers[:i])
 			return conn, nil
 		}
-		var op *net.OpError
-		if errors.As(err, &op) {
-			err = op.Err // without the address once more
-		}
-		errs = append(errs, fmt.Errorf("server %s: no connection: %w", server, err))
+		errs = append(errs, fmt.Errorf("server %s: no connection: %w", server, cause(err)))
 	}
 	return nil, silence{errors.Join(errs...)}
+}
+
+// cause is err without the addresses of its connection: the caller names the
+// server, and our own port, another each time, would make each error a new one.
+func cause(err error) error {
+	var lookup *net.DNSError
+	var op *net.OpError
+	switch {
+	case errors.As(err, &lookup): // holds an OpError as text
+		bare := *lookup
+		bare.Err = strings.TrimSpace(bare.Err[strings.LastIndex(bare.Err, ": ")+1:])
+		return &bare
+	case errors.As(err, &op):
+		return op.Err
+	}
+	return err
 }
 
 // talk is one exchange on a connection. Its errors are a silence, unless there
@@ -132,7 +145,7 @@ func talk(ctx context.Context, conn net.Conn, m *miekgdns.Msg, timeout time.Dura
 	case errors.Is(err, io.EOF):
 		return nil, silence{errors.New("the server closed the connection without an answer")}
 	case r == nil:
-		return nil, silence{err}
+		return nil, silence{cause(err)}
 	case r.Id != m.Id || !r.Response || r.Opcode != m.Opcode:
 		return nil, silence{errors.New("what came is not an answer to the request")}
 	}

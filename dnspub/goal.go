@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	miekgdns "github.com/miekg/dns"
@@ -66,10 +67,6 @@ func (p *Publisher) complete(byRRset map[rrset]goal) []goal {
 			if !slices.Contains(g.want, a) {
 				g.drop = append(g.drop, a)
 			}
-		}
-		if len(g.want)+len(g.drop) == 0 {
-			delete(p.own, set)
-			continue
 		}
 		goals = append(goals, g)
 	}
@@ -143,14 +140,15 @@ func (g goal) records(addrs []netip.Addr) []miekgdns.RR {
 	return rrs
 }
 
-// status tells of the goal; a removal that has worked needs no telling.
+// status tells of the goal, with the reason on one line; a removal that has
+// worked needs no telling.
 func (g goal) status(reason string, published bool) []Status {
 	if len(g.want) == 0 && published {
 		return nil
 	}
 	return []Status{{
 		Name: g.name, Type: miekgdns.TypeToString[g.kind], Want: g.want,
-		Published: published, Reason: reason, Checked: time.Now(),
+		Published: published, Reason: strings.ReplaceAll(reason, "\n", "; "), Checked: time.Now(),
 	}}
 }
 

@@ -13,35 +13,71 @@ import (
 
 // locate finds the addresses of the primary server, each host:port.
 func (p *Publisher) locate(ctx context.Context) ([]string, error) {
-	if p.cfg.Server != "" {
-		host, port, _ := net.SplitHostPort(p.cfg.Server)
-		if _, err := netip.ParseAddr(host); err == nil || len(p.cfg.Resolvers) == 0 {
-			return []string{p.cfg.Server}, nil
-		}
-		return p.lookup(ctx, host, port)
+	if p.cfg.Server == "" {
+		return p.locateByZone(ctx)
 	}
-	if len(p.cfg.Resolvers) == 0 {
+	host, port, _ := net.SplitHostPort(p.cfg.Server)
+	if _, err := netip.ParseAddr(host); err == nil {
+		return []string{p.cfg.Server}, nil
+	}
+	resolvers, err := p.resolvers()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("server %s: %w", p.cfg.Server, err)
+	case len(resolvers) == 0:
+		return []string{p.cfg.Server}, nil
+	}
+	return p.lookup(ctx, resolvers, host, port)
+}
+
+// locateByZone finds the primary's addresses by the zone's SOA (RFC 2136
+// section 4.3).
+func (p *Publisher) locateByZone(ctx context.Context) ([]string, error) {
+	resolvers, err := p.resolvers()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("no server is configured and %w", err)
+	case len(resolvers) == 0:
 		return nil, errors.New("no server is configured, and no resolver to find the zone's primary by")
 	}
-	r, err := p.ask(ctx, p.cfg.Zone, miekgdns.TypeSOA)
+	r, err := p.ask(ctx, resolvers, p.cfg.Zone, miekgdns.TypeSOA)
 	if err != nil {
 		return nil, fmt.Errorf("looking for its primary server: %w", err)
 	}
 	for _, rr := range r.Answer {
 		if soa, ok := rr.(*miekgdns.SOA); ok && miekgdns.CanonicalName(soa.Hdr.Name) == p.cfg.Zone {
-			p.log.Info().Str("primary", soa.Ns).Msg("primary server found in the zone's SOA")
-			return p.lookup(ctx, soa.Ns, "53")
+			if p.primary != soa.Ns {
+				p.primary = soa.Ns
+				p.log.Info().Str("primary", soa.Ns).Msg("primary server found in the zone's SOA")
+			}
+			return p.lookup(ctx, resolvers, soa.Ns, "53")
 		}
 	}
 	return nil, errors.New("the resolvers know no SOA of that name, so it is not a zone")
 }
 
+// resolvers returns the resolvers there are now, each with its port.
+func (p *Publisher) resolvers() ([]string, error) {
+	if p.cfg.Resolvers == nil {
+		return nil, nil
+	}
+	found, err := p.cfg.Resolvers()
+	if err != nil {
+		return nil, fmt.Errorf("the resolvers can't be read: %w", err)
+	}
+	all := make([]string, len(found))
+	for i, r := range found {
+		all[i] = withPort(r)
+	}
+	return all, nil
+}
+
 // lookup returns the addresses of a server's name, with the port.
-func (p *Publisher) lookup(ctx context.Context, host, port string) ([]string, error) {
+func (p *Publisher) lookup(ctx context.Context, resolvers []string, host, port string) ([]string, error) {
 	var found []string
 	var errs []error
 	for _, kind := range []uint16{miekgdns.TypeAAAA, miekgdns.TypeA} {
-		r, err := p.ask(ctx, miekgdns.CanonicalName(host), kind)
+		r, err := p.ask(ctx, resolvers, miekgdns.CanonicalName(host), kind)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -61,9 +97,9 @@ func (p *Publisher) lookup(ctx context.Context, host, port string) ([]string, er
 
 // ask puts a question to the resolvers in turn, over UDP and, where that
 // brings no whole answer, over TCP (RFC 7766 section 5).
-func (p *Publisher) ask(ctx context.Context, name string, kind uint16) (*miekgdns.Msg, error) {
+func (p *Publisher) ask(ctx context.Context, resolvers []string, name string, kind uint16) (*miekgdns.Msg, error) {
 	var errs []error
-	for _, resolver := range p.cfg.Resolvers {
+	for _, resolver := range resolvers {
 		for _, network := range []string{"udp", "tcp"} {
 			r, err := p.askOne(ctx, network, resolver, name, kind)
 			if err == nil && !r.Truncated {
@@ -81,7 +117,7 @@ func (p *Publisher) askOne(ctx context.Context, network, resolver, name string, 
 	d := net.Dialer{Timeout: p.cfg.Timeout}
 	conn, err := d.DialContext(ctx, network, resolver)
 	if err != nil {
-		return nil, err
+		return nil, cause(err)
 	}
 	defer conn.Close()
 	m := new(miekgdns.Msg)

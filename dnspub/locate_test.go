@@ -1,11 +1,15 @@
 package dnspub
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,13 +53,18 @@ func TestThePrimaryIsFoundInTheZonesSOA(t *testing.T) {
 		"ns1.example.test. A":   {"ns1.example.test. 60 A " + host},
 		"ns1.example.test. TXT": {},
 	})
-	p := New(Config{Zone: "Example.TEST", Resolvers: []string{closed(t), r}, TSIG: testKey(), Timeout: 20 * time.Second},
+	p := New(Config{Zone: "Example.TEST", Resolvers: ask(closed(t), r), TSIG: testKey(), Timeout: 20 * time.Second},
 		zerolog.New(zerolog.NewTestWriter(t)))
 	set(t, p, record("203.0.113.1"))
 	set(t, p, record("203.0.113.1"))
 	if s := p.Status(); asked.Load() != 2 || s[0].Reason != "held by server "+host+":53" {
 		t.Errorf("want it asked twice, got %d, %v", asked.Load(), s)
 	}
+}
+
+// ask makes a Config's Resolvers of some.
+func ask(resolvers ...string) func() ([]string, error) {
+	return func() ([]string, error) { return resolvers, nil }
 }
 
 // closed returns a resolver that refuses connections.
@@ -71,7 +80,7 @@ func TestAServerByNameIsFoundThroughTheResolvers(t *testing.T) {
 		"ns1.example.test. AAAA": {"ns1.example.test. 60 AAAA ::1"}, // nobody listens there
 		"ns1.example.test. A":    {"ns1.example.test. 60 CNAME ns2.example.test.", "ns2.example.test. 60 A 127.0.0.1"},
 	})
-	p := New(Config{Zone: zone, Server: "NS1.example.test:" + port, Resolvers: []string{r}, TSIG: testKey(), Timeout: 20 * time.Second},
+	p := New(Config{Zone: zone, Server: "NS1.example.test:" + port, Resolvers: ask(r), TSIG: testKey(), Timeout: 20 * time.Second},
 		zerolog.New(zerolog.NewTestWriter(t)))
 	set(t, p, record("203.0.113.1"))
 	if asked.Load() != 1 || p.servers[0] != server {
@@ -94,17 +103,86 @@ func TestWhereNoPrimaryIsFoundTheReasonIsTold(t *testing.T) {
 		"no such server": {server: "nowhere.example.test", zone: map[string][]string{}, want: []string{"server nowhere.example.test has no address"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var resolvers []string
+			var resolvers func() ([]string, error)
 			if tc.zone != nil {
-				resolvers = []string{resolver(t, tc.zone)}
+				resolvers = ask(resolver(t, tc.zone))
 			}
 			p := New(Config{Zone: zone, Server: tc.server, Resolvers: resolvers, Timeout: 20 * time.Second}, zerolog.Nop())
 			err := p.Set(t.Context(), []Record{record("203.0.113.1"), record("2001:db8::1")})
 			contains(t, err, append(tc.want, "zone example.test.")...)
-			if s := p.Status(); len(s) != 2 || s[0].Published || s[1].Published {
-				t.Errorf("want both types unpublished, got %v", s)
+			if s := p.Status(); len(s) != 2 || s[0].Published || s[1].Published || strings.Contains(s[0].Reason, "\n") {
+				t.Errorf("want both types unpublished, with a reason on one line, got %v", s)
 			}
 		})
+	}
+}
+
+func TestResolversAreReadAgainUntilThePrimaryIsFound(t *testing.T) {
+	r := resolver(t, map[string][]string{"ns1.example.test. A": {"ns1.example.test. 60 A 127.0.0.1"}, "ns1.example.test. AAAA": {}})
+	server := serve(t, "127.0.0.1:0", holding(new(atomic.Int32)))
+	_, port, _ := strings.Cut(server, ":")
+	for name, tc := range map[string]struct{ server, want string }{
+		"no server":        {"", "no server is configured and the resolvers can't be read: it rains"},
+		"a server by name": {"ns1.example.test:" + port, "server ns1.example.test:" + port + ": the resolvers can't be read: it rains"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := errors.New("it rains")
+			p := New(Config{Zone: zone, Server: tc.server, TSIG: testKey(), Timeout: 20 * time.Second,
+				Resolvers: func() ([]string, error) { return []string{r}, err }}, zerolog.Nop())
+			contains(t, p.Set(t.Context(), []Record{record("203.0.113.1")}), tc.want)
+			if s := p.Status(); len(s) != 1 || s[0].Reason != tc.want {
+				t.Errorf("want the reason %q, got %v", tc.want, s)
+			}
+			if err = nil; tc.server != "" {
+				set(t, p, record("203.0.113.1"))
+			}
+		})
+	}
+}
+
+func TestThePrimaryIsToldOnlyWhenItChanges(t *testing.T) {
+	log := new(bytes.Buffer)
+	p := New(Config{Zone: zone, Timeout: 20 * time.Second}, zerolog.New(log))
+	for i, ns := range []string{"ns1", "ns1", "ns2", "ns2", "ns1"} {
+		soa := []string{"example.test. 60 SOA " + ns + ".example.test. a. 1 2 3 4 5"}
+		p.cfg.Resolvers = ask(resolver(t, map[string][]string{"example.test. SOA": soa}))
+		contains(t, p.Set(t.Context(), []Record{record("203.0.113.1")}), "server "+ns+".example.test has no address")
+		if got, want := strings.Count(log.String(), "primary server found"), []int{1, 1, 2, 2, 3}[i]; got != want {
+			t.Errorf("%d. %s: want %d lines, got %d", i, ns, want, got)
+		}
+	}
+}
+
+func TestTheSameTroubleHasTheSameWords(t *testing.T) {
+	reset := raw(t, func(c net.Conn) { c.Read(make([]byte, 1)); c.(*net.TCPConn).SetLinger(0) })
+	for name, cfg := range map[string]Config{
+		"no resolver listens": {Resolvers: ask(closed(t))},
+		"a server resets":     {Server: reset},
+		"nobody listens":      {Server: closed(t)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg.Zone, cfg.Timeout = zone, 20*time.Second
+			p := New(cfg, zerolog.Nop())
+			first := p.Set(t.Context(), []Record{record("203.0.113.1")})
+			again := p.Set(t.Context(), []Record{record("203.0.113.1")})
+			if first == nil || again == nil || first.Error() != again.Error() || strings.Contains(first.Error(), "->") {
+				t.Errorf("want the same without our port, got %v and %v", first, again)
+			}
+		})
+	}
+}
+
+func TestCauseLeavesOutOurPort(t *testing.T) {
+	read := &net.OpError{Op: "read", Net: "udp", Source: &net.UDPAddr{Port: 39663}, Err: syscall.ECONNREFUSED}
+	for want, err := range map[string]error{
+		"connection refused":                             read,
+		"lookup ns1 on 127.0.0.1:53: connection refused": &net.OpError{Op: "dial", Err: &net.DNSError{Name: "ns1", Server: "127.0.0.1:53", Err: read.Error()}},
+		"lookup ns1: no such host":                       &net.DNSError{Name: "ns1", Err: "no such host"},
+		"unexpected EOF":                                 io.ErrUnexpectedEOF,
+	} {
+		if got := cause(err).Error(); got != want {
+			t.Errorf("%v: want %q, got %q", err, want, got)
+		}
 	}
 }
 
@@ -119,9 +197,9 @@ func TestAServerWithoutPortIsAskedOnPort53(t *testing.T) {
 		"ns1.example.net.":     "ns1.example.net.:53",
 		"ns1.example.net:5353": "ns1.example.net:5353",
 	} {
-		p := New(Config{Server: in, Resolvers: []string{in}}, zerolog.Nop())
-		if p.cfg.Server != want || p.cfg.Resolvers[0] != want {
-			t.Errorf("%s: want %s, got %s and %s", in, want, p.cfg.Server, p.cfg.Resolvers[0])
+		p := New(Config{Server: in, Resolvers: ask(in)}, zerolog.Nop())
+		if r, err := p.resolvers(); err != nil || p.cfg.Server != want || r[0] != want {
+			t.Errorf("%s: want %s, got %s and %v, %v", in, want, p.cfg.Server, r, err)
 		}
 	}
 }

@@ -79,8 +79,8 @@ func answer(req *miekgdns.Msg, rcode int, rrs ...string) *miekgdns.Msg {
 	return m
 }
 
-// named is a BIND with the zone, for the test alone.
-type named struct {
+// nameserver is a server with the zone, for the test alone.
+type nameserver struct {
 	addr string
 	t    *testing.T
 }
@@ -88,7 +88,7 @@ type named struct {
 // startNamed runs BIND on a loopback port. Key anycastd. may change the
 // addresses of vpn.example.test and everything below gw.example.test, key
 // stranger. nothing.
-func startNamed(t *testing.T) *named {
+func startNamed(t *testing.T) *nameserver {
 	t.Helper()
 	path, err := exec.LookPath("named")
 	if err != nil {
@@ -113,18 +113,25 @@ alias.gw CNAME ns
 `
 	write(t, filepath.Join(dir, "named.conf"), conf)
 	write(t, filepath.Join(dir, "zone"), text)
-	log, err := os.Create(filepath.Join(dir, "log"))
+	return start(t, port, path, "-g", "-n", "1", "-c", filepath.Join(dir, "named.conf"))
+}
+
+// start runs a server that listens on a loopback port, and waits until it has
+// the zone.
+func start(t *testing.T, port int, command ...string) *nameserver {
+	t.Helper()
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.Command(path, "-g", "-n", "1", "-c", filepath.Join(dir, "named.conf"))
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	n := &named{fmt.Sprintf("127.0.0.1:%d", port), t}
+	n := &nameserver{fmt.Sprintf("127.0.0.1:%d", port), t}
 	n.awaitZone(log.Name())
 	return n
 }
@@ -146,7 +153,7 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-func (n *named) awaitZone(log string) {
+func (n *nameserver) awaitZone(log string) {
 	n.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		m := new(miekgdns.Msg)
@@ -156,17 +163,17 @@ func (n *named) awaitZone(log string) {
 		}
 	}
 	text, _ := os.ReadFile(log)
-	n.t.Fatalf("named does not answer:\n%s", text)
+	n.t.Fatalf("the server does not answer:\n%s", text)
 }
 
-func (n *named) put(m *miekgdns.Msg) (*miekgdns.Msg, error) {
+func (n *nameserver) put(m *miekgdns.Msg) (*miekgdns.Msg, error) {
 	c := miekgdns.Client{Net: "tcp", Timeout: 20 * time.Second, TsigSecret: map[string]string{"anycastd.": secret}}
 	r, _, err := c.Exchange(m, n.addr)
 	return r, err
 }
 
-// ask returns what BIND has of a name and type.
-func (n *named) ask(name string, kind uint16) []miekgdns.RR {
+// ask returns what the server has of a name and type.
+func (n *nameserver) ask(name string, kind uint16) []miekgdns.RR {
 	n.t.Helper()
 	m := new(miekgdns.Msg)
 	m.SetQuestion(name, kind)
@@ -178,7 +185,7 @@ func (n *named) ask(name string, kind uint16) []miekgdns.RR {
 }
 
 // holds returns the addresses of a name, sorted, each as "TTL address".
-func (n *named) holds(name string, kind uint16) string {
+func (n *nameserver) holds(name string, kind uint16) string {
 	n.t.Helper()
 	var have []string
 	for _, rr := range n.ask(name, kind) {
@@ -190,8 +197,8 @@ func (n *named) holds(name string, kind uint16) string {
 	return strings.Join(have, ", ")
 }
 
-// want fails the test unless BIND holds these for vpn.example.test.
-func (n *named) want(kind uint16, want string) {
+// want fails the test unless the server holds these for vpn.example.test.
+func (n *nameserver) want(kind uint16, want string) {
 	n.t.Helper()
 	if got := n.holds(name, kind); got != want {
 		n.t.Errorf("%s: want %q, got %q", miekgdns.TypeToString[kind], want, got)
@@ -199,7 +206,7 @@ func (n *named) want(kind uint16, want string) {
 }
 
 // serial counts the changes of the zone.
-func (n *named) serial() uint32 {
+func (n *nameserver) serial() uint32 {
 	n.t.Helper()
 	for _, rr := range n.ask(zone, miekgdns.TypeSOA) {
 		if soa, ok := rr.(*miekgdns.SOA); ok {
@@ -211,7 +218,7 @@ func (n *named) serial() uint32 {
 }
 
 // insert adds a record as another front-end does.
-func (n *named) insert(text string) {
+func (n *nameserver) insert(text string) {
 	n.t.Helper()
 	rr, err := miekgdns.NewRR(text)
 	if err != nil {
