@@ -121,7 +121,9 @@ func (f *Front) listen(at netip.AddrPort) error {
 	}
 	for _, s := range group {
 		f.serve.Go(func() {
-			if err := s.serve(); err != nil {
+			err := s.serve()
+			close(s.done)
+			if err != nil {
 				f.log.Error().Err(err).Stringer("at", at).Msg("a socket broke")
 				f.drop(at)
 				if f.cfg.Notify != nil {
@@ -170,6 +172,7 @@ func (f *Front) close(at netip.AddrPort) {
 	}
 	for _, s := range group {
 		s.conn.Close()
+		<-s.done
 		f.gone[at].add(&s.counts)
 	}
 	f.log.Info().Stringer("at", at).Msg("no longer answering IKE")

@@ -24,6 +24,7 @@ type socket struct {
 	shared *shared
 	counts Counters
 	batch  *batch
+	done   chan struct{} // closed when serve has ended
 }
 
 // open opens a socket bound to at.
@@ -54,7 +55,7 @@ func open(at netip.AddrPort, shared *shared) (*socket, error) {
 		udp.Close()
 		return nil, err
 	}
-	return &socket{conn: udp, raw: raw, natt: at.Port() == NATTPort, shared: shared, batch: b}, nil
+	return &socket{conn: udp, raw: raw, natt: at.Port() == NATTPort, shared: shared, batch: b, done: make(chan struct{})}, nil
 }
 
 // setOptions sets what must stand before the bind: several sockets on one

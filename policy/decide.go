@@ -268,5 +268,5 @@ func (d *decision) published(a netip.Addr) (bool, string) {
 			return true, "anycast address"
 		}
 	}
-	return false, fmt.Sprintf("waits until a prefix of %s has been announced", a)
+	return false, fmt.Sprintf("waits until a neighbor has heard the prefix of %s", a)
 }

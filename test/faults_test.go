@@ -56,13 +56,14 @@ func TestANeighborThatIsDownIsToldAndComesBack(t *testing.T) {
 	if _, err := f.front.Try(program(), "probe", anycast4); err != nil {
 		t.Errorf("the rest must go on: %v", err)
 	}
-	daemon.awaitStatus("publishes all the same", allPublished)
+	daemon.wantReason("the service name", "waits until", recordReasons)
 	if len(daemon.Lines("connection refused")) == 0 {
 		t.Error("no log line says why")
 	}
 	f.bird = startBIRD(f.router, fabricBIRD())
 	awaitRoute(f.router, prefix4, "via "+front4)
 	daemon.awaitState("in service")
+	daemon.awaitStatus("publishes what clients can reach now", allPublished)
 }
 
 func TestADNSServerThatIsDownOrRefusesTheKeyIsToldAndTriedAgain(t *testing.T) {

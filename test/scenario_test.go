@@ -31,6 +31,11 @@ func TestARealClientIsRedirectedToTheRightGateway(t *testing.T) {
 	if got := f.bind.lookup("vpn.example.test", "A") + " " + f.bind.lookup("gw2.gw.example.test", "AAAA"); got != anycast4+" "+gw26 {
 		t.Errorf("BIND answers %q", got)
 	}
+	for _, gateway := range []string{gw14, gw16, gw24 + ":4500"} {
+		if out, err := f.client.Try(program(), "probe", gateway); err != nil || !strings.Contains(out, "this is a gateway") {
+			t.Errorf("a real gateway takes the probe for a malformed one: %v\n%s", err, out)
+		}
+	}
 	for _, c := range []struct{ source, client, anycast string }{{"%any4", client4, anycast4}, {"%any6", client6, anycast6}} {
 		t.Log("client by", c.source)
 		target, err := daemon.target(c.client)
@@ -69,26 +74,34 @@ func allPublished(s status) error {
 	return nil
 }
 
-// mustSeeRedirect wants a REDIRECT to target from exactly the anycast address
-// and port, and no other answer of the front.
+// mustSeeRedirect wants REDIRECTs to target, each from exactly the anycast
+// address and port, and nothing else from there.
 func mustSeeRedirect(t *testing.T, l *lab.Lab, capture *lab.Capture, anycast netip.AddrPort, target netip.Addr) {
 	t.Helper()
+	redirects := 0
 	l.Eventually("the REDIRECT is captured", patience, func() error {
+		redirects = 0
 		for _, p := range capture.Packets() {
-			h, ok := ike.ParseHeader(p.Payload)
-			if !ok || p.Src != anycast {
-				continue
-			}
+			h, _ := ike.ParseHeader(p.Payload)
 			r, err := ike.ParseResponse(p.Payload, h.SPIi)
 			if err != nil {
-				return err
+				continue
 			}
-			if to, _, ok := r.Redirect(); !ok || to.Addr != target || len(r.Payloads) != 1 || r.SPIr != 0 || r.MessageID != 0 {
+			to, _, redirected := r.Redirect()
+			if redirected {
+				redirects++
+			}
+			if p.Src == anycast != redirected {
+				t.Errorf("from %v: want REDIRECTs from %v and from nobody else, got %+v", p.Src, anycast, r)
+			}
+			if redirected && (to.Addr != target || len(r.Payloads) != 1 || r.SPIr != 0 || r.MessageID != 0) {
 				t.Errorf("answer from %v: want one REDIRECT to %v, got %+v", anycast, target, r)
 			}
-			return nil
 		}
-		return errors.New(capture.Text())
+		if redirects == 0 {
+			return errors.New(capture.Text())
+		}
+		return nil
 	})
 	capture.Stop()
 }
@@ -139,7 +152,7 @@ func standIns(t *testing.T, f *fabric) {
 func TestSIGTERMTakesTheRoutesBeforeTheSocketsBeforeTheAddresses(t *testing.T) {
 	f := newFabric(newLab(t, "bird", "birdc", "named", "dig", "nsupdate"))
 	standIns(t, f)
-	daemon := startAnycastd(f.front, f.config())
+	daemon := startAnycastd(f.front, f.config(`drain_wait = "1s"`, `drain_wait = "4s"`, `settle     = "2s"`, `settle = "8s"`))
 	awaitRoute(f.router, prefix4, "via "+front4)
 	awaitRoute(f.router, prefix6, "via "+front6)
 	daemon.awaitState("in service")

@@ -31,13 +31,10 @@ func holder(at netip.AddrPort) string {
 // at, as /proc/net/udp and udp6 list it: bound to its port, and to its address
 // or to none.
 func socketInode(at netip.AddrPort) string {
-	table := "/proc/net/udp"
-	if at.Addr().Is6() {
-		table = "/proc/net/udp6"
-	}
-	text, err := os.ReadFile(table)
-	if err != nil {
-		return ""
+	text, _ := os.ReadFile("/proc/net/udp6") // its wildcard may take IPv4, too
+	if at.Addr().Is4() {
+		udp4, _ := os.ReadFile("/proc/net/udp")
+		text = append(udp4, text...)
 	}
 	for line := range strings.Lines(string(text)) {
 		fields := strings.Fields(line)

@@ -81,7 +81,7 @@ func tell(w io.Writer, err error) {
 	var faults config.Faults
 	if errors.As(err, &faults) {
 		fmt.Fprintln(w, strings.TrimRight(faults.Error(), "\n"))
-		fmt.Fprintf(w, "anycastd: %d faults in the configuration\n", len(faults))
+		fmt.Fprintln(w, "anycastd:", count(len(faults), "fault"), "in the configuration")
 		return
 	}
 	fmt.Fprintln(w, "anycastd:", err)
@@ -89,6 +89,17 @@ func tell(w io.Writer, err error) {
 	if errors.As(err, &h) {
 		fmt.Fprintln(w, "hint:", h.hint)
 	}
+}
+
+// count is "1 fault", "2 faults" and so on.
+func count(n int, thing string) string {
+	switch {
+	case n == 1:
+		return "1 " + thing
+	case strings.HasSuffix(thing, "s"):
+		return fmt.Sprintf("%d %ses", n, thing)
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // options are the flags that verbs share.
@@ -161,17 +172,19 @@ func (o *options) load(stdin io.Reader) (*config.Config, error) {
 }
 
 // client returns a client of the daemon that the configuration names. A file
-// with faults, or none at all, must not keep anybody from asking a daemon that
+// with faults, or none at the usual place, must not keep anybody from asking a daemon that
 // runs: of the file only the socket's path matters.
-func (o *options) client(stdin io.Reader) *web.Client {
-	in := stdin
-	if o.file != "-" {
-		f, err := os.Open(o.file)
-		if err != nil {
-			return web.NewClient(config.Socket(strings.NewReader("")))
-		}
-		defer f.Close()
-		in = f
+func (o *options) client(c *cobra.Command) (*web.Client, error) {
+	if o.file == "-" {
+		return web.NewClient(config.Socket(c.InOrStdin())), nil
 	}
-	return web.NewClient(config.Socket(in))
+	f, err := os.Open(o.file)
+	switch {
+	case err == nil:
+		defer f.Close()
+		return web.NewClient(config.Socket(f)), nil
+	case c.Flags().Changed("config"): // a slip here would show another daemon
+		return nil, err
+	}
+	return web.NewClient(config.DefaultSocket), nil
 }

@@ -57,12 +57,12 @@ func probeVerb(o *options) *cobra.Command {
 
 // resolve reads ADDRESS[:PORT]; a name is looked up.
 func resolve(ctx context.Context, s string) (netip.AddrPort, error) {
-	if ap, err := netip.ParseAddrPort(s); err == nil {
-		return ap, nil
+	if ap, err := netip.ParseAddrPort(s); err == nil && ap.Port() != 0 {
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
 	}
 	const port = 500
 	if a, err := netip.ParseAddr(s); err == nil {
-		return netip.AddrPortFrom(a, port), nil
+		return netip.AddrPortFrom(a.Unmap(), port), nil
 	}
 	host, service, err := net.SplitHostPort(s)
 	if err != nil {
@@ -107,6 +107,9 @@ func report(w io.Writer, asJSON bool, q probe.Query, a *probe.Answer) error {
 	for _, p := range a.Response.Payloads {
 		r.Accepted = r.Accepted || p == ike.PayloadSA
 	}
+	for _, n := range a.Response.Notifies { // it accepts all but the group of our key share
+		r.Accepted = r.Accepted || n.Type == ike.InvalidKEPayload
+	}
 	r.Problem = problem(q, a, r.Accepted)
 	if asJSON {
 		if err := printJSON(w, r); err != nil {
@@ -141,7 +144,7 @@ func printProbe(w io.Writer, r *probeResult) {
 	case r.Redirect != "":
 		fmt.Fprintf(w, "REDIRECT to %s\n", r.Redirect)
 	case r.Accepted:
-		fmt.Fprintln(w, "it accepted: this is a gateway, not a redirecting front-end")
+		fmt.Fprintln(w, "it takes part in the exchange: this is a gateway, not a redirecting front-end", r.Notifies)
 	default:
 		for _, n := range r.Notifies {
 			fmt.Fprintln(w, n)

@@ -50,8 +50,8 @@ func runVerb(o *options) *cobra.Command {
 		Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			parsed, err := zerolog.ParseLevel(level)
-			if err != nil {
-				return usageError{err}
+			if err != nil || parsed == zerolog.NoLevel {
+				return usageError{fmt.Errorf("unknown log level %q: trace, debug, info, warn or error", level)}
 			}
 			cfg, err := o.load(c.InOrStdin())
 			if err != nil {
@@ -154,6 +154,13 @@ func resolvers() ([]string, error) {
 
 // run runs the daemon until it has been told to stop and has.
 func (d *daemon) run(ctx context.Context) error {
+	// An abstract socket belongs to the network namespace: the kernel drops it
+	// with the process, whatever files are left.
+	lock, err := net.Listen("unix", "@anycastd")
+	if err != nil {
+		return hinted{fmt.Errorf("another anycastd runs in this network namespace: %w", err), "two would take each other's addresses off the host"}
+	}
+	defer lock.Close()
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
 	defer signal.Stop(signals)

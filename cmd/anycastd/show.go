@@ -32,7 +32,10 @@ func showVerb(o *options, use, short string, text func(io.Writer, *control.Statu
 		Short: short,
 		Args:  args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			client := o.client(c.InOrStdin())
+			client, err := o.client(c)
+			if err != nil {
+				return err
+			}
 			var s control.Status
 			if err := client.Do(c.Context(), "GET", "/v1/status", nil, &s); err != nil {
 				return err
@@ -147,7 +150,7 @@ func (t table) row(cells ...any) {
 		if i > 0 {
 			fmt.Fprint(t, "\t")
 		}
-		fmt.Fprint(t, c)
+		fmt.Fprint(t, strings.ReplaceAll(fmt.Sprint(c), "\n", "; "))
 	}
 	fmt.Fprintln(t)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/netip"
 	"net/url"
 	"runtime/debug"
 	"strings"
@@ -25,16 +26,17 @@ func checkVerb(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for _, w := range cfg.Warnings {
-				fmt.Fprintln(c.ErrOrStderr(), w.Error())
+			if len(cfg.Warnings) > 0 {
+				fmt.Fprintln(c.ErrOrStderr(), strings.TrimRight(config.Faults(cfg.Warnings).Error(), "\n"))
 			}
 			name := o.file
 			if name == "-" {
 				name = "standard input"
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%s: good: %d gateways, %d prefixes, %d neighbors, %d zones, %d warnings\n", name,
-				len(cfg.Policy.Gateways), len(cfg.Policy.Prefixes), len(cfg.BGP.Neighbors), len(cfg.Zones), len(cfg.Warnings))
-			return nil
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%s: good: %s, %s, %s, %s, %s\n", name,
+				count(len(cfg.Policy.Gateways), "gateway"), count(len(cfg.Policy.Addresses), "anycast address"),
+				count(len(cfg.BGP.Neighbors), "neighbor"), count(len(cfg.Zones), "zone"), count(len(cfg.Warnings), "warning"))
+			return err
 		},
 	}
 }
@@ -104,11 +106,14 @@ func reloadVerb(o *options) *cobra.Command {
 		Short: "Make the daemon read its configuration again; with faults it keeps what it had",
 		Args:  args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			client := o.client(c.InOrStdin())
+			client, err := o.client(c)
+			if err != nil {
+				return err
+			}
 			if err := client.Do(c.Context(), "POST", "/v1/reload", nil, &struct{}{}); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintln(c.OutOrStdout(), "reloaded")
+			_, err = fmt.Fprintln(c.OutOrStdout(), "reloaded")
 			return err
 		},
 	}
@@ -122,7 +127,13 @@ func explainVerb(o *options) *cobra.Command {
 		Short: "Say where this client goes, why, and what would change it",
 		Args:  args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, a []string) error {
-			client := o.client(c.InOrStdin())
+			client, err := o.client(c)
+			if err != nil {
+				return err
+			}
+			if _, err := netip.ParseAddr(a[0]); err != nil {
+				return usageError{hinted{fmt.Errorf("%q is no IP address", a[0]), "usage: " + c.UseLine()}}
+			}
 			var e policy.Explanation
 			query := url.Values{"client": {a[0]}, "spi": {strings.TrimPrefix(spi, "0x")}, "from": {from}}
 			if err := client.Do(c.Context(), "GET", "/v1/explain", query, &e); err != nil {

@@ -3,6 +3,7 @@ package probe
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -93,6 +94,9 @@ func (p *Prober) Set(targets []Target) {
 		wanted[t.Addr] = true
 		if e := p.byKey[t.Addr]; e != nil {
 			e.Target = t
+			if soon := time.Now().Add(jitter(t.Every)); !e.waiting && soon.Before(e.due) {
+				p.reschedule(e, soon)
+			}
 			continue
 		}
 		e := &entry{Target: t, state: State{Addr: t.Addr, Status: Unknown, Reason: "not probed yet", Since: time.Now()}, due: time.Now()}
@@ -236,6 +240,10 @@ func (p *Prober) send(e *entry, conn *net.UDPConn) {
 	if conn == nil {
 		e.trouble = "no socket of its family"
 	} else if _, err := conn.WriteToUDPAddrPort(onWire(ike.AppendAliveProbe(nil, e.spi), e.Addr.Port()), e.Addr); err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) { // where to is known
+			err = op.Err
+		}
 		e.trouble = err.Error()
 	}
 	p.reschedule(e, e.sent.Add(e.Timeout))

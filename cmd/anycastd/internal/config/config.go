@@ -48,8 +48,8 @@ type Config struct {
 
 // Probe is how a gateway's liveness is asked for.
 type Probe struct {
-	Every   time.Duration // 0: never
-	Timeout time.Duration // above 0; at most Every, unless that is 0
+	Every   time.Duration // 0: never; else 100ms at least
+	Timeout time.Duration // above 0
 	Rise    int           // answers in a row that make a gateway up, 1 to 1000
 	Fall    int           // silences in a row that make it down, 1 to 1000
 }

@@ -18,7 +18,7 @@ type Fault struct {
 
 // Error returns the fault in one line, without its hint.
 func (f Fault) Error() string {
-	return fmt.Sprintf("%s:%d:%d: %s", f.File, f.Line, f.Column, f.Message)
+	return fmt.Sprintf("%s:%d:%d: %s", f.File, f.Line, f.Column, strings.Map(visible, f.Message))
 }
 
 // Faults is everything that is wrong with a file, by position.

@@ -3,6 +3,7 @@ package config
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/anycastd/anycastd/policy"
 )
@@ -116,19 +117,22 @@ func (c *checker) shared(raw *gatewayTable, path string, owners map[netip.Addr]s
 	}
 }
 
+// minProbeEvery keeps a slip such as "1us" from becoming a flood.
+const minProbeEvery = 100 * time.Millisecond
+
 // probe checks how a gateway is probed.
 func (c *checker) probe(raw *probeTable, path string) Probe {
 	p := Probe{Every: raw.Every, Timeout: raw.Timeout, Rise: int(raw.Rise), Fall: int(raw.Fall)}
 	switch {
 	case c.faulty(path+".timeout") || c.faulty(path+".every"):
+	case p.Every > 0 && p.Every < minProbeEvery:
+		c.fault(path+".every", "gateway.probe.every %v is shorter than %v", p.Every, minProbeEvery).suggest("each probe is some lines in the gateway's log; to send none write \"0s\"")
 	case p.Timeout == 0:
 		c.fault(path+".timeout", "gateway.probe.timeout is 0: nothing can answer in time").suggest("to send no probes write every = \"0s\"")
+	case p.Every > 0 && p.Timeout > p.Every && !c.doc.given(path+".timeout"):
+		p.Timeout = p.Every
 	case p.Every > 0 && p.Timeout > p.Every:
-		at := path + ".timeout"
-		if !c.doc.given(at) {
-			at = path + ".every"
-		}
-		c.fault(at, "gateway.probe.timeout %v is longer than gateway.probe.every %v", p.Timeout, p.Every).suggest("a probe has to end before the next one is sent")
+		c.warn(path+".timeout", "gateway.probe.timeout %v is longer than gateway.probe.every %v", p.Timeout, p.Every).suggest("a probe ends before the next one is sent: a silent gateway is asked every %v", p.Timeout)
 	}
 	return p
 }

@@ -79,6 +79,9 @@ func endpoint(s, port string) (string, error) {
 	if strings.HasPrefix(s, ":") {
 		return "", errors.New("has no host")
 	}
+	if strings.HasSuffix(s, ":0") {
+		return "", errors.New("has the port 0, not one of 1 to 65535")
+	}
 	return s, checkListen(s)
 }
 
