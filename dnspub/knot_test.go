@@ -30,13 +30,20 @@ server:
   tcp-workers: 1
   background-workers: 1
 key:
-  - {id: anycastd., algorithm: hmac-sha256, secret: %[3]s}
+  - id: anycastd.
+    algorithm: hmac-sha256
+    secret: %[3]s
 acl:
-  - {id: ours, key: anycastd., action: update}
+  - id: ours
+    key: anycastd.
+    action: update
 database:
   storage: %[2]q
 template:
-  - {id: default, storage: %[2]q, file: zone, acl: ours}
+  - id: default
+    storage: %[2]q
+    file: zone
+    acl: ours
 zone:
   - domain: example.test
 `, port, dir, secret))
@@ -70,7 +77,7 @@ func TestKnotTakesTheTTLUp(t *testing.T) {
 	}
 }
 
-func TestTwoTTLsForOneNameAreToldOfTheFirstTimeWeFindOurs(t *testing.T) {
+func TestATTLThatSomebodyElseSetsIsTold(t *testing.T) {
 	for name, start := range map[string]func(*testing.T) *nameserver{"BIND": startNamed, "Knot": startKnot} {
 		t.Run(name, func(t *testing.T) {
 			n := start(t)
