@@ -37,6 +37,7 @@ type entry struct {
 	state    string
 	since    time.Time // of the last change between up and down
 	err      string    // the last error
+	absent   bool      // it could not be begun: GoBGP has it no more
 	told     bool      // the present connection's or attempt's error is known
 	logged   string    // the reason last logged for being down
 	unsigned string    // why the listener has no password for the neighbor; "": it has, or needs none
@@ -90,13 +91,35 @@ func (b *book) deliver(notify func(Peer)) {
 	}
 }
 
-// add begins s.
+// add begins s. One that is tried once more, since it could not be begun, keeps
+// its error.
 func (b *book) add(s session) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if e := b.entries[s.key()]; e != nil && e.session == s && e.absent {
+		e.absent, e.unsigned = false, ""
+		return
+	}
 	e := &entry{session: s, state: idle, since: b.now()}
 	b.entries[s.key()] = e
 	b.publish(e)
+}
+
+// fail notes why the session of key could not be begun. What is still logged
+// about it is then ignored.
+func (b *book) fail(key, reason string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.entries[key]
+	if e == nil {
+		return
+	}
+	e.absent = true
+	if e.state != idle {
+		e.state = idle
+		b.publish(e)
+	}
+	b.blame(e, reason)
 }
 
 // retain forgets the sessions that are not in all. What is still logged about
@@ -142,7 +165,7 @@ func (b *book) idle() bool {
 func (b *book) problem(key, reason string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e := b.entries[key]; e != nil {
+	if e := b.entries[key]; e != nil && !e.absent {
 		b.blame(e, reason)
 	}
 }
@@ -166,7 +189,7 @@ func (b *book) state(key, state, reason string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := b.entries[key]
-	if e == nil || e.state == state {
+	if e == nil || e.absent || e.state == state {
 		return
 	}
 	old := e.state

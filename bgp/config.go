@@ -39,8 +39,9 @@ type Config struct {
 	NextHops []netip.Addr
 
 	// Notify is called at each change of a session's state and at each new last
-	// error, always from the goroutine of Run. It must return quickly and not
-	// call the Speaker. It may be nil.
+	// error, always from the goroutine of Run; Peers then shows that change, or a
+	// later one. It must return quickly and call nothing of the Speaker but
+	// Peers. It may be nil.
 	Notify func(Peer)
 }
 
@@ -76,6 +77,9 @@ type Peer struct {
 	// while it is Established, and is 0 otherwise.
 	Announced int
 }
+
+// Up reports whether the session is up, so that routes are told on it.
+func (p Peer) Up() bool { return p.State == established }
 
 // Validate returns everything that is wrong with c, joined, or nil.
 func (c Config) Validate() error {
@@ -141,15 +145,4 @@ func (n Neighbor) validate() error {
 		return fmt.Errorf("local address %v is of another family", local)
 	}
 	return nil
-}
-
-// Carries reports whether some neighbor of c can be told a route to p. It
-// cannot where p is IPv6, every session IPv4, and no IPv6 next hop given.
-func (c Config) Carries(p netip.Prefix) bool {
-	for _, s := range sessions(c.Neighbors, c.NextHops) {
-		if p.Addr().Is4() && s.ipv4 || p.Addr().Is6() && s.ipv6 {
-			return true
-		}
-	}
-	return false
 }

@@ -76,17 +76,3 @@ func TestSessionsOfferTheFamiliesThatTheyCanCarry(t *testing.T) {
 		})
 	}
 }
-
-func TestCarriesIsFalseWherePrefixesFindNoSession(t *testing.T) {
-	c := Config{Neighbors: []Neighbor{{Address: their4, ASN: 65002}}}
-	if !c.Carries(netip.MustParsePrefix(prefix4)) || c.Carries(netip.MustParsePrefix(prefix6)) {
-		t.Error("want IPv4 only over an IPv4 session without an IPv6 next hop")
-	}
-	c.NextHops = []netip.Addr{our6}
-	if !c.Carries(netip.MustParsePrefix(prefix6)) {
-		t.Error("want IPv6 over an IPv4 session with an IPv6 next hop")
-	}
-	if (Config{}).Carries(netip.MustParsePrefix(prefix4)) {
-		t.Error("want nothing carried without neighbors")
-	}
-}

@@ -37,9 +37,7 @@ func (l logger) Warn(msg string, fields gobgplog.Fields) {
 	case "sent notification":
 		l.book.problem(key, "we sent "+notification(fields))
 	case "failed to set md5":
-		l.book.refuse(key, "no password on the listener: "+text(fields["Err"]))
-		write(l.log.Error(), msg, fields)
-		return
+		l.book.refuse(key, "no password on the listener: "+text(fields["Err"])) // the neighbor's addition then fails
 	case "Closed an accepted connection", "hold timer expired", "No matching path for withdraw found, may be path was not installed into table":
 		// The first is how two crossing connections become one; the second is
 		// followed by a notification; the third is a neighbor's withdrawal of a
@@ -63,7 +61,7 @@ func (l logger) Debug(msg string, fields gobgplog.Fields) {
 		l.book.state(key, stateName(text(fields["new"])), endReason(text(fields["reason"])))
 	case "failed to connect":
 		if err, ok := fields["Error"].(error); ok {
-			l.book.problem(key, connectError(err))
+			l.book.problem(key, connectError(err, key))
 		}
 	}
 	write(l.log.Trace(), msg, fields)

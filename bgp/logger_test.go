@@ -102,6 +102,41 @@ func TestBookNotifiesEachChange(t *testing.T) {
 	}
 }
 
+func TestPeersShowAChangeWhenItIsNotified(t *testing.T) {
+	d := newDesk()
+	for _, tc := range []struct {
+		state string
+		up    bool
+	}{{"IDLE", false}, {"ACTIVE", false}, {"ESTABLISHED", true}, {"IDLE", false}} {
+		d.state(tc.state, "")
+		d.book.deliver(func(p Peer) {
+			if diff := cmp.Diff([]Peer{p}, d.book.peers(), cmpopts.EquateComparable(their4)); diff != "" || p.Up() != tc.up {
+				t.Errorf("%s: want up %v, got %v; peers (-notified +got):\n%s", tc.state, tc.up, p.Up(), diff)
+			}
+		})
+	}
+}
+
+func TestASessionTriedOnceMoreKeepsItsError(t *testing.T) {
+	d := newDesk()
+	again := d.book.entries[their4.String()].session
+	for range 2 {
+		d.book.add(again)
+		d.state("ACTIVE", "")
+		d.book.refuse(their4.String(), "no password")
+		d.book.fail(their4.String(), "no password")
+		d.state("ACTIVE", "") // GoBGP is late
+		d.Debug("failed to connect", refused())
+	}
+	if p := d.book.peers()[0]; p.State != idle || p.LastError != "no password" || len(d.lines()) != 1 {
+		t.Errorf("want it idle, the error kept and one line, got %v and %v", p, d.lines())
+	}
+	d.book.add(again)
+	if got := d.book.unsigned(their4.String()); got != "" {
+		t.Errorf("want the listener's refusal forgotten, got %q", got)
+	}
+}
+
 func TestLoggerIgnoresSessionsThatAreGone(t *testing.T) {
 	d := newDesk()
 	d.book.retain(nil)
@@ -134,7 +169,7 @@ func TestLoggerMapsLevels(t *testing.T) {
 		"info":         {func(l logger) { l.Info("x", nil) }, "debug"},
 		"debug":        {func(l logger) { l.Debug("x", nil) }, "trace"},
 		"notification": {func(l logger) { l.Warn("sent notification", nil) }, "debug"},
-		"failed md5":   {func(l logger) { l.Warn("failed to set md5", gobgplog.Fields{"Err": errors.New("no")}) }, "error"},
+		"failed md5":   {func(l logger) { l.Warn("failed to set md5", gobgplog.Fields{"Err": errors.New("no")}) }, "debug"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk()

@@ -13,7 +13,9 @@ import (
 // IPv4 neighbor, or removing the last one, changes the IPv6 sessions that
 // carried IPv4 for want of it. SetNeighbors waits for the Speaker to be ready,
 // and returns an error if a neighbor is not valid (then nothing is changed),
-// ctx ends, the Speaker has ended, or GoBGP refuses or does not answer.
+// ctx ends, the Speaker has ended, or GoBGP refuses or does not answer; then a
+// part may be done, a neighbor that could not be added has that for its
+// LastError, and the next call does the rest.
 func (s *Speaker) SetNeighbors(ctx context.Context, neighbors []Neighbor) error {
 	if err := validateNeighbors(neighbors); err != nil {
 		return err
@@ -48,7 +50,7 @@ func (s *Speaker) setSessions(ctx context.Context, neighbors []Neighbor) error {
 			continue
 		}
 		if err := s.addPeer(ctx, session); err != nil {
-			s.book.problem(key, err.Error())
+			s.book.fail(key, err.Error())
 			errs = append(errs, fmt.Errorf("add neighbor %v: %w", key, err))
 		}
 	}

@@ -29,7 +29,9 @@ func startSpeaker(t *testing.T, cfg Config) *running {
 		cfg.ASN, cfg.RouterID = 65001, our4
 	}
 	r := &running{t: t, result: make(chan error, 1), log: new(logBuffer), seen: new(peerLog)}
-	cfg.Notify = r.seen.add
+	if cfg.Notify == nil {
+		cfg.Notify = r.seen.add
+	}
 	r.Speaker = New(cfg, zerolog.New(r.log).Level(zerolog.InfoLevel))
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel

@@ -58,9 +58,9 @@ func New(cfg Config, log zerolog.Logger) *Speaker {
 
 // Run speaks BGP until ctx ends, then tells each neighbor that it stops
 // (RFC 9003), which withdraws all routes, and returns nil. It returns an error
-// if the Config is not valid, the port cannot be listened on, a neighbor cannot
-// be added, or GoBGP meets a bug of its own; the sessions are ended all the
-// same. It can be called once.
+// if the Config is not valid, the port cannot be listened on, or GoBGP meets a
+// bug of its own; the sessions are ended all the same. A neighbor that cannot
+// be added is logged, and SetNeighbors tries again. It can be called once.
 func (s *Speaker) Run(ctx context.Context) error {
 	err := errEnded
 	s.once.Do(func() {
@@ -70,7 +70,8 @@ func (s *Speaker) Run(ctx context.Context) error {
 	return err
 }
 
-// Ready is closed when the sessions are configured and routes can be set.
+// Ready is closed when routes can be set and the sessions are configured, those
+// that could be.
 func (s *Speaker) Ready() <-chan struct{} { return s.ready }
 
 // Peers returns the sessions as last seen, in the order of their addresses. It
@@ -117,14 +118,18 @@ func (s *Speaker) start(ctx context.Context) error {
 	})
 }
 
-// configure sets the policy, then the neighbors, so that no route slips in.
+// configure sets the policy, then the neighbors, so that no route slips in. Some
+// neighbor that cannot be added does not keep the others from their routes.
 func (s *Speaker) configure(ctx context.Context) error {
 	if err := s.rejectAll(ctx); err != nil {
 		return fmt.Errorf("set the import policy: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.setSessions(ctx, s.cfg.Neighbors)
+	if err := s.setSessions(ctx, s.cfg.Neighbors); err != nil {
+		s.log.Error().Err(err).Msg("not all neighbors could be added")
+	}
+	return nil
 }
 
 // rejectAll keeps every route but our own out of the RIB, and so out of what

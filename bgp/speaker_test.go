@@ -4,14 +4,15 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	gobgpapi "github.com/osrg/gobgp/v3/api"
-	"github.com/rs/zerolog"
 )
 
 // What is announced.
@@ -94,14 +95,27 @@ func TestPasswordMustBeOnBothSides(t *testing.T) {
 			t.Errorf("want no session, got one:\n%s", b.ask("show", "protocols", "all", "a4"))
 		}
 	})
-	t.Run("a listener that cannot hold it refuses the neighbor", func(t *testing.T) {
-		startBird(t)
+	t.Run("a listener that cannot hold it refuses the neighbor, not the others", func(t *testing.T) {
+		startBird(t, fmt.Sprintf(bird4, ""), fmt.Sprintf(bird6, ""))
 		t.Setenv("GODEBUG", "multipathtcp=1") // such sockets take no TCP MD5 key
 		cfg := us
-		cfg.ASN, cfg.RouterID = 65001, our4
-		err := New(cfg, zerolog.Nop()).Run(t.Context())
-		if err == nil || !strings.Contains(err.Error(), "no password on the listener") {
-			t.Errorf("want an error about the listener's password, got %v", err)
+		cfg.Neighbors = append(slices.Clone(us.Neighbors), Neighbor{Address: their6, ASN: 65002})
+		s := startSpeaker(t, cfg)
+		const want = "no password on the listener"
+		for range 3 {
+			if err := s.SetNeighbors(t.Context(), cfg.Neighbors); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("want an error about the listener's password, got %v", err)
+			}
+		}
+		s.up(their6)
+		if p := s.peer(their4); p.Up() || !strings.Contains(p.LastError, want) {
+			t.Errorf("want it down for the listener's password, got %+v", p)
+		}
+		s.end()
+		for line, n := range map[string]int{`"level":"error"`: 1, "session does not come up": 1, "without a word": 0} {
+			if got := strings.Count(s.log.String(), line); got != n {
+				t.Errorf("want %d lines with %s, got %d", n, line, got)
+			}
 		}
 	})
 }
@@ -175,6 +189,49 @@ func TestLostSessionIsExplainedAndComesBack(t *testing.T) {
 	if got := s.peer(their4).LastError; got != "connection refused" {
 		t.Errorf("want the last error kept, got %q", got)
 	}
+}
+
+func TestNotifyFindsTheNewStateInPeers(t *testing.T) {
+	b := startBird(t, fmt.Sprintf(bird4, "passive on;"))
+	var speaker atomic.Pointer[running]
+	notified := make(chan Peer, 100)
+	cfg := Config{Neighbors: []Neighbor{{Address: their4, ASN: 65002}}}
+	cfg.Notify = func(p Peer) {
+		s := speaker.Load()
+		if !strings.Contains(string(debug.Stack()), "bgp.(*Speaker).Run(") {
+			t.Errorf("want it called by Run, got\n%s", debug.Stack())
+		}
+		// Nothing follows Established until BIRD is told, so the two are the same.
+		if s != nil && p.Up() && !s.peer(their4).Up() {
+			t.Errorf("want peers to show %+v, got %+v", p, s.peer(their4))
+		}
+		if s != nil && p.State == idle && s.peer(their4).Up() {
+			t.Errorf("want peers to show it down, got %+v", s.peer(their4))
+		}
+		notified <- p
+	}
+	await := func(up bool) {
+		for p := range notified {
+			if p.Up() == up {
+				return
+			}
+		}
+	}
+	speaker.Store(startSpeaker(t, cfg))
+	await(true)
+	b.ask("disable", "a4")
+	await(false)
+	b.ask("enable", "a4")
+	await(true)
+}
+
+func TestNeighborOnAnInterfaceThatIsNotThereIsExplained(t *testing.T) {
+	startBird(t)
+	neighbor := netip.MustParseAddr("fe80::1%nosuch0")
+	s := startSpeaker(t, Config{Neighbors: []Neighbor{{Address: neighbor, ASN: 65002}}})
+	eventually(t, "the interface is named", func() bool {
+		return s.peer(neighbor).LastError == "interface nosuch0 does not exist"
+	})
 }
 
 func TestSilentNeighborIsLeftAfterTheHoldTime(t *testing.T) {

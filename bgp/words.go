@@ -113,11 +113,13 @@ func endReason(gobgp string) string {
 	return ""
 }
 
-// connectError is why a connection could not be made, without the addresses
-// that the neighbor's name says already.
-func connectError(err error) string {
+// connectError is why a connection to a neighbor could not be made, without the
+// addresses that its own says already.
+func connectError(err error, neighbor string) string {
 	var timeout net.Error
-	switch {
+	switch _, zone, _ := strings.Cut(neighbor, "%"); {
+	case errors.Is(err, syscall.EINVAL) && zone != "" && !isInterface(zone):
+		return "interface " + zone + " does not exist"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused"
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
@@ -128,6 +130,12 @@ func connectError(err error) string {
 		return "no answer (unreachable, filtered, or TCP MD5 passwords that differ)"
 	}
 	return "connect: " + cause(err).Error()
+}
+
+// isInterface reports whether this host has an interface of that name.
+func isInterface(name string) bool {
+	_, err := net.InterfaceByName(name)
+	return err == nil
 }
 
 // cause unwraps err to its innermost error.

@@ -40,17 +40,22 @@ func TestConnectErrorIsToldInWords(t *testing.T) {
 		return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", err)}
 	}
 	for _, tc := range []struct {
-		err  error
-		want string
+		err      error
+		neighbor string
+		want     string
 	}{
-		{dial(syscall.ECONNREFUSED), "connection refused"},
-		{dial(syscall.EHOSTUNREACH), "no route to the neighbor, or no answer on the link"},
-		{dial(syscall.ENETUNREACH), "no route to the neighbor, or no answer on the link"},
-		{dial(syscall.EADDRNOTAVAIL), "the local address is not on this host"},
-		{&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, "no answer (unreachable, filtered, or TCP MD5 passwords that differ)"},
-		{fmt.Errorf("x: %w", dial(syscall.ENOPROTOOPT)), "connect: protocol not available"},
+		{dial(syscall.ECONNREFUSED), "192.0.2.2", "connection refused"},
+		{dial(syscall.EHOSTUNREACH), "192.0.2.2", "no route to the neighbor, or no answer on the link"},
+		{dial(syscall.ENETUNREACH), "192.0.2.2", "no route to the neighbor, or no answer on the link"},
+		{dial(syscall.EADDRNOTAVAIL), "192.0.2.2", "the local address is not on this host"},
+		{&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, "192.0.2.2", "no answer (unreachable, filtered, or TCP MD5 passwords that differ)"},
+		{fmt.Errorf("x: %w", dial(syscall.ENOPROTOOPT)), "192.0.2.2", "connect: protocol not available"},
+		{dial(syscall.EINVAL), "192.0.2.2", "connect: invalid argument"},
+		{dial(syscall.EINVAL), "fe80::1%lo", "connect: invalid argument"},
+		{dial(syscall.EINVAL), "fe80::1%nosuch0", "interface nosuch0 does not exist"},
+		{dial(syscall.ECONNREFUSED), "fe80::1%nosuch0", "connection refused"},
 	} {
-		if got := connectError(tc.err); got != tc.want {
+		if got := connectError(tc.err, tc.neighbor); got != tc.want {
 			t.Errorf("%v: want %q, got %q", tc.err, tc.want, got)
 		}
 	}
