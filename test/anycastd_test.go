@@ -145,11 +145,10 @@ func newFabric(l *lab.Lab) *fabric {
 	l.Uplink(f.client, client4+"/30 "+client6+"/64", f.router, "192.0.2.1/30 2001:db8:2::1/64")
 	l.Uplink(f.front, front4+"/30 "+front6+"/64", f.router, router4+"/30 "+router6+"/64")
 	l.Uplink(f.dns, dns4+"/30 2001:db8:53::53/64", f.router, "192.0.2.54/30 2001:db8:53::1/64")
-	for i, addrs := range []string{gw14 + "/30 " + gw16 + "/64", gw24 + "/30 " + gw26 + "/64"} {
-		g := l.Host(fmt.Sprintf("gw%d", i+1))
-		l.Uplink(g, addrs, f.router, strings.ReplaceAll(strings.ReplaceAll(addrs, ".2/", ".1/"), "::2/", "::1/"))
-		f.gateways = append(f.gateways, g)
-	}
+	gw1, gw2 := l.Host("gw1"), l.Host("gw2")
+	l.Uplink(gw1, gw14+"/30 "+gw16+"/64", f.router, "198.51.100.1/30 2001:db8:61::1/64")
+	l.Uplink(gw2, gw24+"/30 "+gw26+"/64", f.router, "198.51.100.5/30 2001:db8:62::1/64")
+	f.gateways = []*lab.Host{gw1, gw2}
 	f.client.Nameserver(dns4)
 	f.bird = startBIRD(f.router, fabricBIRD())
 	f.bind = startBIND(f.dns, testZone)
