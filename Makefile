@@ -2,7 +2,7 @@
 
 PEERS = bird2 bind9 bind9-dnsutils knot strongswan-charon strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins tcpdump iproute2 util-linux procps
 
-.PHONY: build demo test lint fuzz peers clean
+.PHONY: build demo test race lint fuzz peers clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/anycastd ./cmd/anycastd
@@ -27,6 +27,9 @@ peers:
 		apt-get update -q; \
 		DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(PEERS); \
 	fi
+
+race: peers
+	go test -race -timeout 30m ./...
 
 lint:
 	test -z "$$(gofmt -l .)"

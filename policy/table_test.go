@@ -143,6 +143,18 @@ func TestAClientThatComesBackGetsAnotherGateway(t *testing.T) {
 			t.Fatalf("client %d redirected by a stranger: want %v, got %v", n, first, *again)
 		}
 	}
+	uneven := gateways(2)
+	uneven[0].Weight, uneven[1].Weight = 990, 10
+	cfg.Gateways = uneven
+	table = newTable(cfg, everyUp, nil)
+	for n := range uint32(5000) {
+		c := clientOf(n)
+		first := *table.Pick(c)
+		c.From = anycast
+		if again := table.Pick(c); again.Gateway == first.Gateway {
+			t.Fatalf("weights 99 to 1: client %d was sent to %s again", n, first.Gateway)
+		}
+	}
 	alone := newTable(&Config{Gateways: gateways(1), Addresses: cfg.Addresses}, everyUp, nil)
 	if got := alone.Pick(Client{Source: netip.MustParseAddr("192.0.2.1"), From: anycast}); got == nil || got.Gateway != "gw0" {
 		t.Errorf("only one gateway: want it again, got %v", got)

@@ -134,12 +134,12 @@ func (d *daemon) cookieSecret() []byte {
 func (d *daemon) part(name string) zerolog.Logger { return d.log.With().Str("part", name).Logger() }
 
 // publisher makes the publisher of a zone.
-func (d *daemon) publisher(z config.DNSZone) (control.Publisher, error) {
+func (d *daemon) publisher(z config.DNSZone) control.Publisher {
 	cfg := dnspub.Config{Zone: z.Name, Server: z.Server, TSIG: z.TSIG}
 	if z.Server == "" {
 		cfg.Resolvers = resolvers
 	}
-	return dnspub.New(cfg, d.part("dnspub")), nil
+	return dnspub.New(cfg, d.part("dnspub"))
 }
 
 // resolvers reads which resolvers this host uses now.

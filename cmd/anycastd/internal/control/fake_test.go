@@ -225,7 +225,7 @@ func story(t *testing.T, tell func(t *testing.T, w *world)) {
 		w.peers = []bgp.Peer{{Address: netip.MustParseAddr("192.0.2.1"), ASN: 64500, State: "Established"}}
 		w.loop = New(site(), Parts{
 			Host: fakeHost{w}, Front: fakeFront{w}, Speaker: fakeSpeaker{w}, Prober: fakeProber{w},
-			Publisher: func(config.DNSZone) (Publisher, error) { return fakePublisher{w}, nil },
+			Publisher: func(config.DNSZone) Publisher { return fakePublisher{w} },
 		}, discard())
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -244,9 +244,6 @@ func clientOf(addr string) policy.Client { return policy.Client{Source: netip.Mu
 
 // discard logs nothing.
 func discard() zerolog.Logger { return zerolog.Nop() }
-
-// noPublisher has no publisher for any zone.
-func noPublisher(config.DNSZone) (Publisher, error) { return nil, errPart }
 
 // errPart is the failure of a part.
 var errPart = errors.New("a part broke")

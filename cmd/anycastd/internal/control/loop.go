@@ -60,7 +60,7 @@ type Parts struct {
 	Front     Front
 	Speaker   Speaker // nil: no neighbors are configured
 	Prober    Prober
-	Publisher func(config.DNSZone) (Publisher, error)
+	Publisher func(config.DNSZone) Publisher
 }
 
 // Loop is the control loop. Its fields belong to the goroutine of Run.
@@ -329,11 +329,7 @@ func (l *Loop) startZones() {
 
 // startZone starts the publisher of one zone.
 func (l *Loop) startZone(cfg config.DNSZone) {
-	p, err := l.parts.Publisher(cfg)
-	if err != nil {
-		l.log.Error().Err(err).Str("zone", cfg.Name).Msg("zone not published")
-		p = broken{err}
-	}
+	p := l.parts.Publisher(cfg)
 	z := &zone{cfg: cfg, publisher: p}
 	z.keeper = newKeeper("zone "+cfg.Name, l.log, p.Set, func([]dnspub.Record, error) {})
 	ctx, stop := context.WithCancel(l.ctx)
@@ -341,9 +337,3 @@ func (l *Loop) startZone(cfg config.DNSZone) {
 	l.tasks.Go(func() { z.keeper.run(ctx) })
 	l.zones[cfg.Name] = z
 }
-
-// broken is the publisher of a zone that can't have one.
-type broken struct{ err error }
-
-func (b broken) Set(context.Context, []dnspub.Record) error { return b.err }
-func (b broken) Status() []dnspub.Status                    { return nil }

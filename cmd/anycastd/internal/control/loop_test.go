@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/anycastd/anycastd/bgp"
+	"github.com/anycastd/anycastd/cmd/anycastd/internal/config"
+	"github.com/anycastd/anycastd/ikefront/probe"
 )
 
 // bringUp is what the parts are asked in the order of a bring-up.
@@ -145,7 +147,7 @@ func TestAFailingPartIsTriedAgainWithBackOff(t *testing.T) {
 func TestAForcedEndSkipsTheWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{fail: map[string]error{}, hang: map[string]bool{"host": true}, dead: map[netip.Addr]bool{}}
-		w.loop = New(site(), Parts{Host: fakeHost{w}, Front: fakeFront{w}, Prober: fakeProber{w}, Publisher: noPublisher}, discard())
+		w.loop = New(site(), Parts{Host: fakeHost{w}, Front: fakeFront{w}, Prober: fakeProber{w}, Publisher: func(config.DNSZone) Publisher { return fakePublisher{w} }}, discard())
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- w.loop.Run(ctx) }()
@@ -257,6 +259,91 @@ func TestExplainAnswersByTheRunningTable(t *testing.T) {
 		e, err := w.loop.Explain(t.Context(), c)
 		if err != nil || *e.Target != *w.pick(c) {
 			t.Errorf("want %v, got %v, %v", w.pick(c), e.Target, err)
+		}
+	})
+}
+
+func TestAReloadTakesAPrefixThatLeavesOutOfServiceInOrder(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		w.answerProbes()
+		cfg := site()
+		cfg.Policy.Prefixes = []netip.Prefix{netip.MustParsePrefix("192.0.2.53/32")}
+		cfg.Policy.Addresses = []netip.Addr{netip.MustParseAddr("192.0.2.53")}
+		synctest.Wait()
+		w.said()
+		if err := w.loop.Reload(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if got := w.said(); !strings.Contains(got, "speaker 203.0.113.0/24[4294901760]") || strings.Contains(got, "host [192.0.2.53/32]\n") {
+			t.Errorf("at once: want 65535:0 and both addresses, got\n%s", got)
+		}
+		time.Sleep(5 * time.Second)
+		wantSaid(t, w, "after drain_wait", "speaker ")
+		time.Sleep(2 * time.Second)
+		wantSaid(t, w, "after settle", "front [192.0.2.53:500]\nhost [192.0.2.53/32]")
+	})
+}
+
+func TestAPortThatIsNoLongerConfiguredCountsNoLonger(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		both := site()
+		both.Ports = []uint16{500, 4500}
+		if err := w.loop.Reload(t.Context(), both); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		w.answerProbes()
+		down := probe.State{Addr: netip.MustParseAddrPort("203.0.113.1:4500"), Status: probe.Down, Reason: "no answer"}
+		w.loop.Probed(down)
+		synctest.Wait()
+		if s := w.status(t); s.Routes[0].State != "withdrawn" {
+			t.Fatalf("want it withdrawn, got %+v", s.Routes)
+		}
+		if err := w.loop.Reload(t.Context(), site()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if s := w.status(t); s.State != "in service" {
+			t.Errorf("got %s: %s", s.State, s.Reason)
+		}
+	})
+}
+
+func TestGatewaysThatBeginToBeProbedStayUpUntilAProbeSaysOtherwise(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		never := site()
+		never.Probes = map[string]config.Probe{}
+		for _, cfg := range []*config.Config{never, site()} {
+			if err := w.loop.Reload(t.Context(), cfg); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if s := w.status(t); !s.Gateways[0].Usable {
+				t.Errorf("got %+v", s.Gateways[0])
+			}
+		}
+	})
+}
+
+func TestWhatIsAskedTooLateIsEitherDoneOrNot(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 50 {
+			if s, err := w.loop.Status(ctx); err != nil && s.Node != "" {
+				t.Fatalf("an error and a status: %v, %+v", err, s)
+			}
+			cfg, before := site(), len(w.status(t).Gateways)
+			cfg.Policy.Gateways = cfg.Policy.Gateways[:3-before] // the other number
+			want := len(cfg.Policy.Gateways)
+			if w.loop.Reload(ctx, cfg) != nil {
+				want = before
+			}
+			synctest.Wait()
+			if got := len(w.status(t).Gateways); got != want {
+				t.Fatalf("want %d gateways, got %d", want, got)
+			}
 		}
 	})
 }

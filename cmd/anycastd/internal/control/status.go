@@ -151,7 +151,7 @@ func (l *Loop) state() (state, reason string) {
 // heard says whether some neighbor hears what is announced, if that is asked
 // for at all.
 func (l *Loop) heard() bool {
-	return l.parts.Speaker == nil || slices.ContainsFunc(l.parts.Speaker.Peers(), func(p bgp.Peer) bool { return p.State == "Established" })
+	return l.parts.Speaker == nil || slices.ContainsFunc(l.parts.Speaker.Peers(), bgp.Peer.Up)
 }
 
 // gateways lists the gateways.
@@ -226,9 +226,6 @@ func (l *Loop) records() []Record {
 
 // seen says what p last found of rec.
 func seen(p Publisher, rec Record, wish string) (bool, string) {
-	if b, ok := p.(broken); ok {
-		return false, b.err.Error()
-	}
 	i := slices.IndexFunc(p.Status(), func(s dnspub.Status) bool { return s.Name == rec.Name && s.Type == rec.Type })
 	if i < 0 {
 		return false, wish + "; not asked for yet"
@@ -245,7 +242,7 @@ func (l *Loop) peers() []Peer {
 	}
 	for _, p := range l.parts.Speaker.Peers() {
 		reason := p.LastError
-		if p.State == "Established" {
+		if p.Up() {
 			reason = "session up"
 		} else if reason == "" {
 			reason = "no session yet"
