@@ -14,7 +14,9 @@ import (
 func (l *Loop) configure(cfg *config.Config) {
 	l.cfg = cfg
 	for _, a := range cfg.Policy.Addresses {
-		l.view.Own[a] = l.view.Own[a] // from now on it is ours; those that leave go in order
+		if _, ours := l.view.Own[a]; !ours { // those that leave go in order
+			l.view.Own[a] = policy.Own{}
+		}
 	}
 	known := l.view.Health
 	l.view.Health = map[netip.Addr]policy.Health{}
