@@ -107,6 +107,20 @@ func TestAnInterfaceThatCantBeMadeIsToldWithTheWayOut(t *testing.T) {
 	}
 }
 
+func TestAnotherIKEDaemonOnThePortIsNamedAndItsEndAwaited(t *testing.T) {
+	f := newFabric(newLab(t, "bird", "birdc", "named", "dig", "nsupdate", charonProgram, "swanctl"))
+	standIns(t, f)
+	other := startCharon(f.front, gatewayConf(testSecret))
+	daemon := startAnycastd(f.front, f.config())
+	daemon.wantReason("the route", fmt.Sprintf("is taken by charon (process %d)", other.PID()), routeReasons)
+	if route := kernelRoute(f.router, prefix4); route != "" {
+		t.Errorf("announced without a socket: %s", route)
+	}
+	other.Stop()
+	awaitRoute(f.router, prefix4, "via "+front4)
+	daemon.awaitState("in service")
+}
+
 func TestAnAddressThatSomebodyRemovesComesBack(t *testing.T) {
 	f := newFabric(newLab(t, "bird", "birdc", "named", "dig", "nsupdate"))
 	standIns(t, f)

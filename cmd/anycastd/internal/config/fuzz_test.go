@@ -20,7 +20,7 @@ func FuzzLoad(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		if strings.Contains(text, "_file") {
-			t.Skip("would read files")
+			return // it would read files
 		}
 		cfg, err := Load("a.toml", strings.NewReader(text))
 		var faults Faults

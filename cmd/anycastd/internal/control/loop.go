@@ -6,7 +6,6 @@ package control
 import (
 	"context"
 	"errors"
-	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -89,14 +88,6 @@ type Loop struct {
 	told      []netip.Prefix // what the speaker took to announce in its last Set
 	tasks     sync.WaitGroup
 	ctx       context.Context // of Run, for zones started later
-}
-
-// zone is one DNS zone's keeper.
-type zone struct {
-	cfg       config.DNSZone
-	publisher Publisher
-	keeper    *keeper[[]dnspub.Record]
-	stop      context.CancelFunc
 }
 
 // New returns a loop for cfg. It does nothing until Run.
@@ -273,67 +264,4 @@ func (l *Loop) decide() {
 	}
 	l.tellChanges(last)
 	l.apply()
-}
-
-// tellChanges logs what the new plan says otherwise than the last.
-func (l *Loop) tellChanges(last policy.Plan) {
-	for _, g := range l.plan.Gateways {
-		i := slices.IndexFunc(last.Gateways, func(o policy.GatewayPlan) bool { return o.Name == g.Name })
-		if i < 0 || last.Gateways[i].Usable != g.Usable || last.Gateways[i].Reason != g.Reason {
-			worse := i >= 0 && last.Gateways[i].Usable && !g.Usable
-			l.log.WithLevel(level(worse)).Str("gateway", g.Name).Bool("usable", g.Usable).Str("reason", g.Reason).Msg("gateway decided")
-		}
-	}
-	for _, r := range l.plan.Routes {
-		i := slices.IndexFunc(last.Routes, func(o policy.RoutePlan) bool { return o.Prefix == r.Prefix })
-		if i < 0 || last.Routes[i].Wish != r.Wish || last.Routes[i].Reason != r.Reason {
-			worse := i >= 0 && last.Routes[i].Wish == policy.Announced && r.Wish != policy.Announced
-			l.log.WithLevel(level(worse)).Stringer("prefix", r.Prefix).Str("route", string(r.Wish)).Str("reason", r.Reason).Msg("route decided")
-		}
-	}
-	for _, r := range last.Routes {
-		if _, still := l.view.Routes[r.Prefix]; !still {
-			l.log.Info().Stringer("prefix", r.Prefix).Msg("route gone")
-		}
-	}
-}
-
-// level is that of a log line that may tell of something worse than before.
-func level(worse bool) zerolog.Level {
-	if worse {
-		return zerolog.WarnLevel
-	}
-	return zerolog.InfoLevel
-}
-
-// startZones makes the running publishers those of the configuration. A zone
-// that left it keeps its records: other front-ends may share them.
-func (l *Loop) startZones() {
-	wanted := map[string]config.DNSZone{}
-	for _, z := range l.cfg.Zones {
-		wanted[z.Name] = z
-	}
-	for name, z := range l.zones {
-		if wanted[name] != z.cfg {
-			z.stop()
-			delete(l.zones, name)
-			delete(l.asked.records, name)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(wanted)) {
-		if l.zones[name] == nil {
-			l.startZone(wanted[name])
-		}
-	}
-}
-
-// startZone starts the publisher of one zone.
-func (l *Loop) startZone(cfg config.DNSZone) {
-	p := l.parts.Publisher(cfg)
-	z := &zone{cfg: cfg, publisher: p}
-	z.keeper = newKeeper("zone "+cfg.Name, l.log, p.Set, func([]dnspub.Record, error) {})
-	ctx, stop := context.WithCancel(l.ctx)
-	z.stop = stop
-	l.tasks.Go(func() { z.keeper.run(ctx) })
-	l.zones[cfg.Name] = z
 }
