@@ -64,6 +64,29 @@ func TestARealClientIsRedirectedToTheRightGateway(t *testing.T) {
 	}
 }
 
+// TestAClientIsRedirectedByNameToWhatTheDaemonPublished: REDIRECT names the
+// gateway's FQDN, which the client finds in the DNS because the daemon put it there.
+func TestAClientIsRedirectedByNameToWhatTheDaemonPublished(t *testing.T) {
+	f := newFabric(newLab(t, "bird", "birdc", "named", "dig", "nsupdate", charonProgram, "swanctl"))
+	gateway := startCharon(f.gateways[0], gatewayConf(testSecret))
+	daemon := startAnycastd(f.front, f.config(
+		`"198.51.100.2", "2001:db8:61::2"`, `"198.51.100.2"`, `"gw1.gw.example.test"`, "\"gw1.gw.example.test\"\nredirect_by = \"fqdn\""))
+	awaitRoute(f.router, prefix4, "via "+front4)
+	daemon.awaitStatus("has published all names", allPublished)
+	client := startCharon(f.client, clientConf("alice@example.test", "%any4", "vpn.example.test", testSecret))
+	if out, err := client.initiate("vpn"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	mustHaveSA(t, client, ikeSA{LocalID: "alice@example.test", RemoteID: vpnIdentity, LocalIP: netip.MustParseAddr(client4), RemoteIP: netip.MustParseAddr(gw14)})
+	if len(gateway.Lines("client got redirected from "+anycast4)) == 0 {
+		t.Error("the gateway's log tells of no redirect")
+	}
+	var e struct{ Target struct{ FQDN string } }
+	if err := daemon.ask(&e, "explain", client4); err != nil || e.Target.FQDN != "gw1.gw.example.test" {
+		t.Errorf("explain: got %+v, %v", e, err)
+	}
+}
+
 // allPublished says which record is not published yet.
 func allPublished(s status) error {
 	for _, r := range s.Records {
