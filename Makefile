@@ -13,7 +13,7 @@ demo: build
 
 # All tests, against real peers. As root nothing is skipped.
 test: peers
-	go test -timeout 15m ./...
+	go test -count=1 -timeout 15m ./...
 
 # Debian's packages start their daemons when they are installed; the tests
 # start the peers themselves, so that is kept from happening.
