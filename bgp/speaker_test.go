@@ -201,12 +201,11 @@ func TestNotifyFindsTheNewStateInPeers(t *testing.T) {
 		if !strings.Contains(string(debug.Stack()), "bgp.(*Speaker).Run(") {
 			t.Errorf("want it called by Run, got\n%s", debug.Stack())
 		}
-		// Nothing follows Established until BIRD is told, so the two are the same.
-		if s != nil && p.Up() && !s.peer(their4).Up() {
-			t.Errorf("want peers to show %+v, got %+v", p, s.peer(their4))
-		}
-		if s != nil && p.State == idle && s.peer(their4).Up() {
-			t.Errorf("want peers to show it down, got %+v", s.peer(their4))
+		// It may have gone on meanwhile, but must not lag behind.
+		if s != nil {
+			if got := s.peer(their4); got.Up() != p.Up() && !got.Since.After(p.Since) {
+				t.Errorf("want peers to show %+v or what came after it, got %+v", p, got)
+			}
 		}
 		notified <- p
 	}
