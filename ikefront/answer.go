@@ -8,10 +8,6 @@ import (
 	"github.com/anycastd/anycastd/policy"
 )
 
-// markerLen is the length of the non-ESP marker, four zero octets (RFC 3948
-// section 2.2).
-const markerLen = 4
-
 // rules are what the answers of one batch go by.
 type rules struct {
 	table   *policy.Table
@@ -26,7 +22,7 @@ func answer(out, in []byte, src netip.AddrPort, natt bool, by *rules) ([]byte, D
 	if natt {
 		switch kind := sort4500(in, src); kind {
 		case marked:
-			in, out = in[markerLen:], append(out, 0, 0, 0, 0)
+			in, out = in[ike.MarkerLen:], append(out, 0, 0, 0, 0)
 		case unmarked:
 		default:
 			return out, kind.disposition()
@@ -115,7 +111,7 @@ func sort4500(in []byte, src netip.AddrPort) kind4500 {
 	if len(in) == 1 && in[0] == 0xFF {
 		return keepalive
 	}
-	if len(in) >= markerLen && in[0]|in[1]|in[2]|in[3] == 0 {
+	if len(in) >= ike.MarkerLen && in[0]|in[1]|in[2]|in[3] == 0 {
 		return marked
 	}
 	if h, ok := ike.ParseHeader(in); ok && src.Port() == 500 && uint64(h.Length) == uint64(len(in)) {

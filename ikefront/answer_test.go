@@ -171,7 +171,7 @@ func FuzzAnswer(f *testing.F) {
 	rules := by(byAddress())
 	f.Fuzz(func(t *testing.T, in []byte, natt bool) {
 		reply, d := answer(nil, in, client, natt, rules)
-		if len(reply) > max(len(in), markerLen) {
+		if len(reply) > max(len(in), ike.MarkerLen) {
 			t.Fatalf("%d octets for %d", len(reply), len(in))
 		}
 		if d >= Dispositions || d.String() == "" {

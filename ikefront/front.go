@@ -23,10 +23,6 @@ import (
 	"github.com/anycastd/anycastd/policy"
 )
 
-// NATTPort is the port on which a non-ESP marker tells IKE from ESP (RFC 7296
-// section 2.23, RFC 3948 section 2.2).
-const NATTPort = 4500
-
 // Config is what a Front needs to know.
 type Config struct {
 	Sockets      int // SO_REUSEPORT sockets per address and port; 0: one per CPU

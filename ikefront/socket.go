@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/anycastd/anycastd/ikefront/ike"
 )
 
 // receiveBuffer is the kernel's queue of a socket in octets: some 10,000
@@ -55,7 +57,7 @@ func open(at netip.AddrPort, shared *shared) (*socket, error) {
 		udp.Close()
 		return nil, err
 	}
-	return &socket{conn: udp, raw: raw, natt: at.Port() == NATTPort, shared: shared, batch: b, done: make(chan struct{})}, nil
+	return &socket{conn: udp, raw: raw, natt: at.Port() == ike.NATTPort, shared: shared, batch: b, done: make(chan struct{})}, nil
 }
 
 // setOptions sets what must stand before the bind: several sockets on one

@@ -25,7 +25,6 @@ const (
 type Health struct {
 	State  Liveness
 	Reason string
-	Since  time.Time
 }
 
 // Own is what is known of one anycast address of this node.

@@ -16,11 +16,15 @@ const HeaderLen = 28
 // (RFC 7296 section 3.1).
 const Version = 0x20
 
-// Exchange types (RFC 7296 section 3.1).
+// ExchangeInit is the exchange type of IKE_SA_INIT (RFC 7296 section 3.1).
+const ExchangeInit = 34
+
+// NATTPort is the UDP port on which a non-ESP marker of MarkerLen zero octets
+// before the header tells IKE from ESP (RFC 7296 section 2.23, RFC 3948
+// section 2.2).
 const (
-	ExchangeInit          = 34 // IKE_SA_INIT
-	ExchangeAuth          = 35 // IKE_AUTH
-	ExchangeInformational = 37 // INFORMATIONAL
+	NATTPort  = 4500
+	MarkerLen = 4
 )
 
 // Header flags (RFC 7296 section 3.1).

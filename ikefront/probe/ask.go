@@ -18,9 +18,6 @@ import (
 	"github.com/anycastd/anycastd/ikefront/ike"
 )
 
-// nattPort is the port where a non-ESP marker stands before IKE (RFC 3948 section 2.2).
-const nattPort = 4500
-
 // Query is a question for Ask.
 type Query struct {
 	Target netip.AddrPort
@@ -157,17 +154,17 @@ func network(a netip.Addr) string {
 
 // onWire returns msg as it goes to port: behind the non-ESP marker on 4500.
 func onWire(msg []byte, port uint16) []byte {
-	if port != nattPort {
+	if port != ike.NATTPort {
 		return msg
 	}
-	return append(make([]byte, 4, 4+len(msg)), msg...)
+	return append(make([]byte, ike.MarkerLen, ike.MarkerLen+len(msg)), msg...)
 }
 
 // offWire returns the IKE message in a datagram, without a non-ESP marker:
 // no IKE message begins with four zero octets and is an answer to ours.
 func offWire(in []byte) []byte {
-	if len(in) >= 4 && in[0]|in[1]|in[2]|in[3] == 0 {
-		return in[4:]
+	if len(in) >= ike.MarkerLen && in[0]|in[1]|in[2]|in[3] == 0 {
+		return in[ike.MarkerLen:]
 	}
 	return in
 }

@@ -81,7 +81,7 @@ func (l *Loop) applySockets() {
 	}
 }
 
-// applyTable gives the front the table. It costs nothing if that is the same.
+// applyTable gives the front the table, which takes one atomic store.
 func (l *Loop) applyTable() { l.parts.Front.Set(l.plan.Table) }
 
 // applyProbes asks for the probes of gateways and of our own endpoints.

@@ -23,7 +23,7 @@ func (l *Loop) configure(cfg *config.Config) {
 	for _, g := range cfg.Policy.Gateways {
 		for _, a := range g.Addresses {
 			if cfg.Probes[g.Name].Every == 0 {
-				l.view.Health[a] = policy.Health{State: policy.Up, Reason: `taken as alive: probe.every is "0s"`, Since: l.started}
+				l.view.Health[a] = policy.Health{State: policy.Up, Reason: `taken as alive: probe.every is "0s"`}
 			} else if h, ok := known[a]; ok { // it stands until a probe says otherwise
 				l.view.Health[a] = h
 			}
@@ -44,7 +44,7 @@ func Neighbors(cfg *config.Config) []bgp.Neighbor {
 
 // health is s as policy sees it.
 func health(s probe.State) policy.Health {
-	return policy.Health{State: policy.Liveness(s.Status), Reason: s.Reason, Since: s.Since}
+	return policy.Health{State: policy.Liveness(s.Status), Reason: s.Reason}
 }
 
 // seeAddresses takes in what the last Set of the host came to.

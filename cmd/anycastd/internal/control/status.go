@@ -210,28 +210,32 @@ func (l *Loop) routesAsSeen() []Route {
 
 // records lists the records of the plan, with what the servers answered.
 func (l *Loop) records() []Record {
+	found := map[string][]dnspub.Status{}
+	for name, z := range l.zones {
+		found[name] = z.publisher.Status()
+	}
 	out := []Record{}
 	for _, r := range l.plan.Records {
 		rec := Record{Zone: r.Zone, Name: r.Name, Type: "A", Address: r.Addr, TTL: r.TTL, Reason: r.Reason}
 		if r.Addr.Is6() {
 			rec.Type = "AAAA"
 		}
-		if z := l.zones[r.Zone]; z != nil && r.Publish {
-			rec.Published, rec.Reason = seen(z.publisher, rec, r.Reason)
+		if r.Publish {
+			rec.Published, rec.Reason = seen(found[r.Zone], rec)
 		}
 		out = append(out, rec)
 	}
 	return out
 }
 
-// seen says what p last found of rec.
-func seen(p Publisher, rec Record, wish string) (bool, string) {
-	i := slices.IndexFunc(p.Status(), func(s dnspub.Status) bool { return s.Name == rec.Name && s.Type == rec.Type })
-	if i < 0 {
-		return false, wish + "; not asked for yet"
+// seen says what a publisher's status tells of rec.
+func seen(found []dnspub.Status, rec Record) (bool, string) {
+	for _, s := range found {
+		if s.Name == rec.Name && s.Type == rec.Type {
+			return s.Published, s.Reason
+		}
 	}
-	s := p.Status()[i]
-	return s.Published, s.Reason
+	return false, rec.Reason + "; not asked for yet"
 }
 
 // peers lists the BGP neighbors.
