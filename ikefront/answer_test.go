@@ -37,7 +37,9 @@ func byAddress() *policy.Table {
 // by returns the rules of a front that has table t and asks for no cookies.
 func by(t *policy.Table) *rules {
 	f := New(Config{Cookie: CookieNever}, zerolog.Nop())
-	return &rules{table: t, cookies: f.shared.cookies.Load(), shared: &f.shared, now: time.Now()}
+	f.Set(t)
+	r := f.shared.rules()
+	return &r
 }
 
 // request returns an IKE_SA_INIT request that supports redirect.
@@ -84,8 +86,11 @@ func TestEachDatagramHasOneDisposition(t *testing.T) {
 		"response":                                      {in: change(19, 0x20), want: Response},
 		"a response in version 3":                       {in: ike.Header{SPIi: 1, Version: 0x30, Flags: 0x28, Length: 28}.Append(nil), want: Response},
 		"IKE_AUTH":                                      {in: change(18, 35), want: OtherExchange},
-		"truncated":                                     {in: request()[:60], want: Malformed},
-		"unknown critical payload":                      {in: critical, want: CriticalPayload},
+		"truncated":                                     {in: request()[:60], want: BadHeader},
+		"message id 1":                                  {in: change(23, 1), want: BadHeader},
+		"a payload that would loop":                     {in: change(31, 0), want: SyntaxAnswered},
+		"a header alone: answer longer":                 {in: ike.Header{SPIi: 1, Version: 0x20, Exchange: 34, Flags: 8, Length: 28}.Append(nil), want: Malformed},
+		"unknown critical payload":                      {in: critical, want: CriticalAnswered},
 		"no support of redirect":                        {in: plain.Append(nil), want: NoSupport},
 		"no gateway":                                    {in: request(), table: &policy.Table{}, want: NoGateway},
 		"a gateway's name longer than the request allows": {in: small, table: long, want: ReplyTooLong},
