@@ -276,6 +276,16 @@ func (f *Front) Listening() []netip.AddrPort {
 // Counts are numbers of datagrams by disposition.
 type Counts [Dispositions]uint64
 
+// Answers returns how many were answered.
+func (c *Counts) Answers() (n uint64) {
+	for d, count := range c {
+		if Disposition(d).answered() {
+			n += count
+		}
+	}
+	return n
+}
+
 // Counts returns how many datagrams each socket of each endpoint has had since
 // the start, those of endpoints that are closed now included.
 func (f *Front) Counts() map[netip.AddrPort][]Counts {

@@ -35,8 +35,8 @@ type watchers []*watcher
 // watchBuffer is how many datagrams a watcher may be behind.
 const watchBuffer = 256
 
-// Watch returns a channel of what becomes of datagrams from clients, up to n a
-// second, until stop is called. A slow reader misses some.
+// Watch returns a channel of what becomes of datagrams from clients (the zero
+// prefix: from anybody), up to n a second, until stop is called. A slow reader misses some.
 func (f *Front) Watch(clients netip.Prefix, n int) (seen <-chan Seen, stop func()) {
 	w := &watcher{clients: clients, rate: perSecond(n, time.Second), seen: make(chan Seen, watchBuffer)}
 	f.setWatchers(func(all watchers) watchers { return append(all, w) })
@@ -67,7 +67,7 @@ func (f *Front) setWatchers(change func(watchers) watchers) {
 // It reads the datagram once more: what nobody watches must cost nothing.
 func (all *watchers) tell(s *socket, in []byte, src netip.AddrPort, d Disposition, by *rules) {
 	for _, w := range *all {
-		if !w.clients.Contains(src.Addr()) || w.bucket.take(1, by.now, w.rate) == 0 {
+		if w.clients.IsValid() && !w.clients.Contains(src.Addr()) || w.bucket.take(1, by.now, w.rate) == 0 {
 			continue
 		}
 		seen := Seen{Time: time.Now(), Endpoint: s.at, Source: src, Octets: len(in), Disposition: d}
