@@ -3,6 +3,7 @@ package ikefront
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -202,10 +203,32 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
+// BenchmarkAnswer is the cost of an answer, sockets apart, by the number of
+// gateways: it should be flat.
 func BenchmarkAnswer(b *testing.B) {
-	in, out, rules := request(), make([]byte, 0, replyLen), by(byAddress())
-	b.ReportAllocs()
-	for b.Loop() {
-		answer(out, in, client, false, rules)
+	for _, n := range []int{2, 100, 10_000} {
+		b.Run(fmt.Sprintf("%d gateways", n), func(b *testing.B) {
+			in, out, rules := request(), make([]byte, 0, replyLen), limited(Config{SourceLimit: 1000, ReplyLimit: 1000000, ErrorLimit: 100})
+			rules.table = manyGateways(n)
+			b.ReportAllocs()
+			for i := uint32(0); b.Loop(); i++ {
+				src := netip.AddrFrom4([4]byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)})
+				if _, d := answer(out, in, netip.AddrPortFrom(src, 500), false, rules); d != Redirected {
+					b.Fatal(d)
+				}
+				rules.now += time.Microsecond
+			}
+		})
 	}
+}
+
+// manyGateways returns a table of n gateways of equal weight.
+func manyGateways(n int) *policy.Table {
+	cfg, health := policy.Config{}, map[netip.Addr]policy.Health{}
+	for i := range n {
+		a := netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)})
+		cfg.Gateways = append(cfg.Gateways, policy.Gateway{Name: fmt.Sprintf("gw%d", i), Weight: 100, Addresses: []netip.Addr{a}, RedirectBy: policy.ByAddress})
+		health[a] = policy.Health{State: policy.Up}
+	}
+	return policy.Decide(&cfg, &policy.View{Health: health}, time.Unix(0, 0)).Table
 }
