@@ -109,7 +109,7 @@ func (c *Client) Watch(ctx context.Context, clients string, n int, see func(Data
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return errors.New("the daemon has ended")
+			return fmt.Errorf("%w any more", ErrUnreachable)
 		case err != nil:
 			return err
 		}
