@@ -24,6 +24,8 @@ type dialogue struct {
 // answers counts the answers of a kind.
 type answers struct{ cookies, redirects uint64 }
 
+func (a answers) plus(b answers) answers { return answers{a.cookies + b.cookies, a.redirects + b.redirects} }
+
 // read holds the captured packets to d and counts the answers. Each answer must
 // come from where the request went and go to where it came from, hold one
 // notify, and, if a REDIRECT, echo the nonce (RFC 5685 section 3).
@@ -144,7 +146,7 @@ func (f *fabric) mustServe(t *testing.T, cookie string, gateways map[string]*cha
 			if got.redirects == 0 || cookie == "always" != (got.cookies > 0) {
 				t.Errorf("got %+v", got)
 			}
-			want.cookies, want.redirects = want.cookies+got.cookies, want.redirects+got.redirects
+			want = want.plus(got)
 		}
 	}
 	daemon.awaitStatus("counts what the clients saw", func(s status) error {
