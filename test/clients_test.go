@@ -24,7 +24,9 @@ type dialogue struct {
 // answers counts the answers of a kind.
 type answers struct{ cookies, redirects uint64 }
 
-func (a answers) plus(b answers) answers { return answers{a.cookies + b.cookies, a.redirects + b.redirects} }
+func (a answers) plus(b answers) answers {
+	return answers{a.cookies + b.cookies, a.redirects + b.redirects}
+}
 
 // read holds the captured packets to d and counts the answers. Each answer must
 // come from where the request went and go to where it came from, hold one

@@ -2,8 +2,19 @@ package ike
 
 import (
 	"bytes"
+	"encoding/binary"
 	"testing"
 )
+
+// addVectors adds the messages of real peers, with the initiator's SPI that
+// FuzzParseResponse asks for.
+func addVectors(f *testing.F, folder string) {
+	for _, datagram := range vectors(f, folder) {
+		message, _ := unmark(datagram)
+		binary.BigEndian.PutUint64(message, 1)
+		f.Add(message)
+	}
+}
 
 // FuzzParseRequest: whatever comes, ParseRequest returns; a request that it
 // takes gets a REDIRECT that its client would follow.
@@ -12,6 +23,7 @@ func FuzzParseRequest(f *testing.F) {
 	f.Add(Init{SPIi: 1, Nonce: nonce(16), KE: nonce(8), Cookie: nonce(64), Supported: true}.Append(nil))
 	f.Add(AppendAliveProbe(nil, 1))
 	f.Add([]byte{})
+	addVectors(f, "requests")
 	f.Fuzz(func(t *testing.T, in []byte) {
 		r, err := ParseRequest(in)
 		if err != nil {
@@ -41,6 +53,7 @@ func FuzzParseRequest(f *testing.F) {
 func FuzzInit(f *testing.F) {
 	f.Add(request().Append(nil))
 	f.Add(Init{SPIi: 1, Nonce: nonce(16), KE: nonce(8), Cookie: nonce(64), Supported: true}.Append(nil))
+	addVectors(f, "requests")
 	f.Fuzz(func(t *testing.T, in []byte) {
 		r, err := ParseRequest(in)
 		if err != nil {
@@ -66,6 +79,7 @@ func FuzzParseResponse(f *testing.F) {
 	h, _ := ParseHeader(request().Append(nil))
 	h.SPIi = 1
 	f.Add(AppendNotify(nil, h, Cookie, nonce(20)))
+	addVectors(f, "responses")
 	f.Fuzz(func(t *testing.T, in []byte) {
 		resp, err := ParseResponse(in, 1)
 		if err != nil {
