@@ -122,8 +122,9 @@ func (o *options) defaults() {
 }
 
 // from reads the sources.
-func (o *options) from(prefix string) (err error) {
+func (o *options) from(prefix string) error {
 	var p netip.Prefix
+	var err error
 	if prefix != "" {
 		p, err = netip.ParsePrefix(prefix)
 	} else if a, e := ownAddress(o.targets[0]); e == nil {
@@ -137,8 +138,8 @@ func (o *options) from(prefix string) (err error) {
 	if p.Addr().Is4() != o.targets[0].Addr().Is4() {
 		return fmt.Errorf("-from: %s is not of the family of %s", p, o.targets[0])
 	}
-	o.sources, err = newSources(p.Masked())
-	return err
+	o.sources = newSources(p.Masked())
+	return nil
 }
 
 // ownAddress returns the address that this host talks to a target from.

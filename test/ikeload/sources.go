@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/binary"
-	"fmt"
 	"net/netip"
 )
 
@@ -17,16 +16,13 @@ type sources struct {
 // siteBits is the length of the prefix that an IPv6 client has to itself.
 const siteBits = 56
 
-// newSources returns the sources of a prefix.
-func newSources(p netip.Prefix) (sources, error) {
+// newSources returns the sources of a prefix, 2^32 at most.
+func newSources(p netip.Prefix) sources {
 	bits := p.Addr().BitLen() - p.Bits()
 	if p.Addr().Is6() && p.Bits() < siteBits {
 		bits = siteBits - p.Bits()
 	}
-	if !p.IsValid() || bits > 32 {
-		return sources{}, fmt.Errorf("%s has too many addresses; IPv4 or IPv6 from /24 on", p)
-	}
-	return sources{p, 1 << bits}, nil
+	return sources{p, 1 << min(bits, 32)}
 }
 
 // at returns the i-th source; after the last one comes the first.
