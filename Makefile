@@ -1,6 +1,8 @@
 # The two commands of the README are "make demo" and "make test".
 
-PEERS = bird2 bind9 bind9-dnsutils knot strongswan-charon strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins tcpdump iproute2 util-linux procps
+PEERS = bird2 bind9 bind9-dnsutils knot strongswan-charon strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins libnss3-tools nftables tcpdump iproute2 util-linux procps
+LIBRESWAN = bin/peers/libreswan
+PLUTO = $(LIBRESWAN)/usr/libexec/ipsec/pluto
 
 .PHONY: build demo test race lint fuzz peers clean
 
@@ -16,17 +18,23 @@ test: peers
 	go test -count=1 -timeout 15m ./...
 
 # Debian's packages start their daemons when they are installed; the tests
-# start the peers themselves, so that is kept from happening.
+# start the peers themselves, so that is kept from happening. libreswan's
+# package conflicts with strongSwan's: it is unpacked into a folder of its own,
+# and only the libraries that it depends on are installed.
 peers:
-	@if [ "$$(id -u)" = 0 ] && ! dpkg -s $(PEERS) >/dev/null 2>&1; then \
-		set -e; \
-		if [ ! -e /usr/sbin/policy-rc.d ]; then \
-			printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; \
-			trap 'rm -f /usr/sbin/policy-rc.d' EXIT; \
-		fi; \
-		apt-get update -q; \
-		DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(PEERS); \
-	fi
+	@set -e; \
+	if [ "$$(id -u)" != 0 ]; then exit 0; fi; \
+	if dpkg -s $(PEERS) >/dev/null 2>&1 && $(PLUTO) --version >/dev/null 2>&1; then exit 0; fi; \
+	if [ ! -e /usr/sbin/policy-rc.d ]; then \
+		printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; \
+		trap 'rm -f /usr/sbin/policy-rc.d' EXIT; \
+	fi; \
+	apt-get update -q; \
+	rm -rf $(LIBRESWAN); mkdir -p $(LIBRESWAN); \
+	(cd $(LIBRESWAN); apt-get download -q libreswan); \
+	libraries=$$(dpkg-deb -f $(LIBRESWAN)/*.deb Depends | tr , '\n' | sed -n 's/^ *\(lib[^ ]*\).*/\1/p'); \
+	DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends --no-upgrade $(PEERS) $$libraries; \
+	dpkg -x $(LIBRESWAN)/*.deb $(LIBRESWAN)
 
 race: peers
 	go test -race -timeout 30m ./...

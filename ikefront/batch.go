@@ -126,11 +126,14 @@ func anyInterface(control []byte) {
 	}
 }
 
-// send sends the queued answers and counts each. What the kernel does not take
-// at once is counted and given up: the client asks again.
-func (b *batch) send(fd int, counts *Counters) {
-	for at := 0; at < b.queued; {
-		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.out[at])), uintptr(b.queued-at), unix.MSG_DONTWAIT, 0, 0)
+// send sends the first allowed of the queued answers and counts each. What the
+// kernel does not take at once is counted and given up: the client asks again.
+func (b *batch) send(fd int, counts *Counters, allowed int) {
+	if left := b.queued - allowed; left > 0 {
+		counts[TotalLimited].Add(uint64(left))
+	}
+	for at := 0; at < allowed; {
+		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.out[at])), uintptr(allowed-at), unix.MSG_DONTWAIT, 0, 0)
 		if errno == unix.EINTR {
 			continue
 		}

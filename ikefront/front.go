@@ -30,6 +30,9 @@ type Config struct {
 	CookieAbove  int    // requests/s, all sockets together, from which CookieAuto asks for cookies
 	CookieSecret []byte // CookieSecretLen octets, the same on all nodes of an address
 	Refuse       bool   // answer clients without redirect support with NO_PROPOSAL_CHOSEN
+	SourceLimit  int    // answers/s to one IPv4 address or IPv6 /56; 0: no limit
+	ReplyLimit   int    // answers/s in all; 0: no limit
+	ErrorLimit   int    // error notifies/s in all; 0: no limit
 
 	// Notify is called when a socket has broken and its endpoint is closed:
 	// call Listen again. Nil: nobody asks.
@@ -43,9 +46,15 @@ type Config struct {
 type shared struct {
 	table    atomic.Pointer[policy.Table]
 	cookies  atomic.Pointer[cookies]
+	watchers atomic.Pointer[watchers] // nil: nobody watches
+	limits   *limits
 	refuse   bool
-	refusals *pauses // of clients without redirect support
-	renewals *pauses // of clients with a wrong cookie
+	start    time.Time
+}
+
+// rules returns what the answers of the next batch go by.
+func (s *shared) rules() rules {
+	return rules{table: s.table.Load(), cookies: s.cookies.Load(), limits: s.limits, refuse: s.refuse, now: time.Since(s.start)}
 }
 
 // Front answers on a changing set of addresses by a changing table.
@@ -56,9 +65,16 @@ type Front struct {
 
 	mu     sync.Mutex
 	open   map[netip.AddrPort][]*socket
-	gone   map[netip.AddrPort]*Counters // of sockets closed since the start
+	counts map[netip.AddrPort][]apart // of each socket of an endpoint that was ever open
 	closed bool
 	serve  sync.WaitGroup
+}
+
+// apart keeps the counters of sockets, each of which has a CPU of its own, out
+// of one cache line.
+type apart struct {
+	Counters
+	_ [64]byte
 }
 
 // New returns a Front with an empty table and no sockets.
@@ -66,11 +82,11 @@ func New(cfg Config, log zerolog.Logger) *Front {
 	if cfg.Sockets <= 0 {
 		cfg.Sockets = runtime.GOMAXPROCS(0)
 	}
-	f := &Front{cfg: cfg, log: log, open: map[netip.AddrPort][]*socket{}, gone: map[netip.AddrPort]*Counters{}}
+	f := &Front{cfg: cfg, log: log, open: map[netip.AddrPort][]*socket{}, counts: map[netip.AddrPort][]apart{}}
 	now := time.Now()
 	f.shared.table.Store(&policy.Table{})
 	f.shared.cookies.Store(newCookies(cfg.CookieSecret, now, cfg.Cookie == CookieAlways))
-	f.shared.refuse, f.shared.refusals, f.shared.renewals = cfg.Refuse, newPauses(now), newPauses(now)
+	f.shared.limits, f.shared.refuse, f.shared.start = newLimits(&cfg), cfg.Refuse, now
 	return f
 }
 
@@ -104,8 +120,11 @@ func (f *Front) Listen(want []netip.AddrPort) map[netip.AddrPort]error {
 // listen opens all sockets of at, or none.
 func (f *Front) listen(at netip.AddrPort) error {
 	var group []*socket
-	for range f.cfg.Sockets {
-		s, err := open(at, &f.shared)
+	if f.counts[at] == nil {
+		f.counts[at] = make([]apart, f.cfg.Sockets)
+	}
+	for i := range f.cfg.Sockets {
+		s, err := open(at, &f.shared, &f.counts[at][i].Counters)
 		if err != nil {
 			for _, s := range group {
 				s.conn.Close()
@@ -156,29 +175,24 @@ func (f *Front) drop(at netip.AddrPort) {
 	f.close(at)
 }
 
-// close closes the sockets of at and keeps their counts.
+// close closes the sockets of at; their counts stay.
 func (f *Front) close(at netip.AddrPort) {
 	group, ok := f.open[at]
 	if !ok {
 		return
 	}
 	delete(f.open, at)
-	if f.gone[at] == nil {
-		f.gone[at] = new(Counters)
-	}
 	for _, s := range group {
-		s.conn.Close()
-		<-s.done
-		f.gone[at].add(&s.counts)
+		s.close()
 	}
 	f.log.Info().Stringer("at", at).Msg("no longer answering IKE")
 }
 
-// Run turns the cookies' keys and the demand for them. It returns nil when ctx
-// ends, with all sockets closed and their goroutines gone. No socket can be
-// opened after that.
+// Run turns the cookies' keys and the demand for them, and opens the sockets'
+// gates after floods. It returns nil when ctx ends, with all sockets closed and
+// their goroutines gone. No socket can be opened after that.
 func (f *Front) Run(ctx context.Context) error {
-	f.turnCookies(ctx)
+	f.turn(ctx)
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()
@@ -187,9 +201,9 @@ func (f *Front) Run(ctx context.Context) error {
 	return nil
 }
 
-// turnCookies looks at the clock and the rate of requests each second until
+// turn looks at the clock, the rate of requests and the gates each second until
 // ctx ends.
-func (f *Front) turnCookies(ctx context.Context) {
+func (f *Front) turn(ctx context.Context) {
 	heat, before, at := thermostat{above: uint64(f.cfg.CookieAbove)}, f.requests(), time.Now()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -200,25 +214,52 @@ func (f *Front) turnCookies(ctx context.Context) {
 		case <-tick.C:
 		}
 		requests, now := f.requests(), time.Now()
-		rate := uint64(float64(requests-before) / now.Sub(at).Seconds())
+		f.turnCookies(&heat, uint64(float64(requests-before)/now.Sub(at).Seconds()), now)
 		before, at = requests, now
-		demanded := f.cfg.Cookie == CookieAlways || f.cfg.Cookie == CookieAuto && heat.feel(rate, now)
-		was := f.shared.cookies.Load()
-		if was.demanded != demanded {
-			f.log.Warn().Bool("demanded", demanded).Uint64("requests_per_second", rate).Msg("cookies")
+		f.turnGates(now)
+	}
+}
+
+// turnCookies puts the keys of now in place, and the demand for cookies at this
+// rate of requests/s.
+func (f *Front) turnCookies(heat *thermostat, rate uint64, now time.Time) {
+	demanded := f.cfg.Cookie == CookieAlways || f.cfg.Cookie == CookieAuto && heat.feel(rate, now)
+	was := f.shared.cookies.Load()
+	if was.demanded != demanded {
+		f.log.Warn().Bool("demanded", demanded).Uint64("requests_per_second", rate).Msg("cookies")
+	}
+	if was.demanded != demanded || was.keys[0].epoch != epochOf(now) {
+		f.shared.cookies.Store(newCookies(f.cfg.CookieSecret, now, demanded))
+	}
+}
+
+// turnGates opens the gates of the sockets that junk no longer floods.
+func (f *Front) turnGates(now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for at, group := range f.open {
+		shut, changed := 0, false
+		for _, s := range group {
+			on, turned := s.gate.turn(now)
+			changed = changed || turned
+			if on {
+				shut++
+			}
 		}
-		if was.demanded != demanded || was.keys[0].epoch != epochOf(now) {
-			f.shared.cookies.Store(newCookies(f.cfg.CookieSecret, now, demanded))
+		if changed {
+			f.log.Warn().Stringer("at", at).Int("filtering", shut).Int("sockets", len(group)).Msg("junk floods, or does no longer")
 		}
 	}
 }
 
 // requests returns how many valid IKE_SA_INIT requests have come since the start.
 func (f *Front) requests() (n uint64) {
-	for _, counts := range f.Counts() {
-		for d, c := range counts {
-			if Disposition(d).request() {
-				n += c
+	for _, sockets := range f.Counts() {
+		for _, counts := range sockets {
+			for d, c := range counts {
+				if Disposition(d).request() {
+					n += c
+				}
 			}
 		}
 	}
@@ -232,27 +273,32 @@ func (f *Front) Listening() []netip.AddrPort {
 	return slices.SortedFunc(maps.Keys(f.open), netip.AddrPort.Compare)
 }
 
-// Counts returns how many datagrams each endpoint has had since the start, by
-// disposition.
-func (f *Front) Counts() map[netip.AddrPort][Dispositions]uint64 {
+// Counts are numbers of datagrams by disposition.
+type Counts [Dispositions]uint64
+
+// Answers returns how many were answered.
+func (c *Counts) Answers() (n uint64) {
+	for d, count := range c {
+		if Disposition(d).answered() {
+			n += count
+		}
+	}
+	return n
+}
+
+// Counts returns how many datagrams each socket of each endpoint has had since
+// the start, those of endpoints that are closed now included.
+func (f *Front) Counts() map[netip.AddrPort][]Counts {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	sums := map[netip.AddrPort]*Counters{}
-	for at, c := range f.gone {
-		sums[at] = new(Counters)
-		sums[at].add(c)
-	}
-	for at, group := range f.open {
-		if sums[at] == nil {
-			sums[at] = new(Counters)
+	out := map[netip.AddrPort][]Counts{}
+	for at, sockets := range f.counts {
+		for i := range sockets {
+			if group := f.open[at]; group != nil {
+				group[i].gate.count()
+			}
+			out[at] = append(out[at], sockets[i].values())
 		}
-		for _, s := range group {
-			sums[at].add(&s.counts)
-		}
-	}
-	out := map[netip.AddrPort][Dispositions]uint64{}
-	for at, c := range sums {
-		out[at] = c.values()
 	}
 	return out
 }

@@ -7,8 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
-	"time"
 
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/anycastd/anycastd/ikefront/ike"
@@ -20,17 +20,19 @@ const receiveBuffer = 8 << 20
 
 // socket is one UDP socket with its goroutine's state.
 type socket struct {
+	at     netip.AddrPort // the endpoint that it serves
 	conn   *net.UDPConn
 	raw    syscall.RawConn
 	natt   bool
 	shared *shared
-	counts Counters
+	counts *Counters
 	batch  *batch
+	gate   gate
 	done   chan struct{} // closed when serve has ended
 }
 
-// open opens a socket bound to at.
-func open(at netip.AddrPort, shared *shared) (*socket, error) {
+// open opens a socket bound to at that counts in counts.
+func open(at netip.AddrPort, shared *shared, counts *Counters) (*socket, error) {
 	network := "udp4"
 	if at.Addr().Is6() {
 		network = "udp6"
@@ -57,7 +59,19 @@ func open(at netip.AddrPort, shared *shared) (*socket, error) {
 		udp.Close()
 		return nil, err
 	}
-	return &socket{conn: udp, raw: raw, natt: at.Port() == ike.NATTPort, shared: shared, batch: b, done: make(chan struct{})}, nil
+	s := &socket{
+		at: at, conn: udp, raw: raw, natt: at.Port() == ike.NATTPort, shared: shared, counts: counts, batch: b,
+		gate: gate{raw: raw, counts: counts}, done: make(chan struct{}),
+	}
+	s.gate.program, err = bpf.Assemble(newFilter(s.natt, shared.refuse))
+	return s, err
+}
+
+// close closes the socket, once its goroutine has counted all it had.
+func (s *socket) close() {
+	s.gate.count()
+	s.conn.Close()
+	<-s.done
 }
 
 // setOptions sets what must stand before the bind: several sockets on one
@@ -120,16 +134,26 @@ func (s *socket) step(fd int) (bool, error) {
 	default:
 		return false, err
 	}
-	by := rules{table: s.shared.table.Load(), cookies: s.shared.cookies.Load(), shared: s.shared, now: time.Now()}
+	by := s.shared.rules()
+	watchers, junk := s.shared.watchers.Load(), 0
 	for i := range n {
 		in, src := s.batch.request(i)
 		reply, d := answer(s.batch.reply(), in, src, s.natt, &by)
+		if watchers != nil {
+			watchers.tell(s, in, src, d, &by)
+		}
 		if d.answered() {
 			s.batch.queue(i, reply, d)
 			continue
 		}
 		s.counts[d].Add(1)
+		if d.junk() {
+			junk++
+		}
 	}
-	s.batch.send(fd, &s.counts)
+	s.batch.send(fd, s.counts, by.limits.total.take(s.batch.queued, by.now, by.limits.totals))
+	if s.gate.feel(junk, by.now) {
+		s.gate.shut(fd)
+	}
 	return true, nil
 }

@@ -155,6 +155,17 @@ func newFabric(l *lab.Lab) *fabric {
 	return f
 }
 
+// startGateways makes strongSwan run on the gateways, and returns it by each
+// of their addresses.
+func (f *fabric) startGateways() map[string]*charon {
+	gateways := map[string]*charon{}
+	for i, addrs := range [][]string{{gw14, gw16}, {gw24, gw26}} {
+		c := startCharon(f.gateways[i], gatewayConf(testSecret))
+		gateways[addrs[0]], gateways[addrs[1]] = c, c
+	}
+	return gateways
+}
+
 // fabricBIRD is the configuration of the fabric's BIRD.
 func fabricBIRD() birdConfig {
 	return birdConfig{RouterID: router4, ASN: 64500, Neighbors: []birdNeighbor{

@@ -9,8 +9,8 @@ import (
 	"github.com/anycastd/anycastd/test/lab"
 )
 
-// newLab returns a lab, or skips the test where there is none or one of the
-// programs that it needs is missing.
+// newLab returns a lab, or skips the test where there is none. That one of the
+// programs it needs is missing is a failure.
 func newLab(t *testing.T, programs ...string) *lab.Lab {
 	t.Helper()
 	if reason := lab.Available(); reason != "" {
@@ -18,7 +18,7 @@ func newLab(t *testing.T, programs ...string) *lab.Lab {
 	}
 	for _, program := range programs {
 		if _, err := exec.LookPath(program); err != nil {
-			t.Skip(program + " is not installed")
+			t.Fatalf("%v: run make peers", err)
 		}
 	}
 	return lab.New(t)

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"regexp"
+	"strings"
 
 	"github.com/anycastd/anycastd/test/lab"
 )
@@ -45,14 +46,20 @@ func startCharon(h *lab.Host, swanctl string) *charon {
 	h.Mount(h.File("strongswan.conf", charonConf), "/etc/strongswan.conf")
 	h.Mount(filepath.Dir(h.File("swanctl/swanctl.conf", swanctl)), "/etc/swanctl")
 	c := &charon{host: h, Process: h.Start("charon", charonProgram)}
-	h.Lab.Eventually(c.Name+" takes its configuration", patience, func() error {
-		out, err := h.Try("swanctl", "--load-all")
+	c.load(swanctl)
+	return c
+}
+
+// load makes this swanctl.conf the configuration.
+func (c *charon) load(swanctl string) {
+	c.host.File("swanctl/swanctl.conf", swanctl)
+	c.host.Lab.Eventually(c.Name+" takes its configuration", patience, func() error {
+		out, err := c.host.Try("swanctl", "--load-all")
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
 		return nil
 	})
-	return c
 }
 
 // gatewayConf is the swanctl.conf of a VPN gateway that accepts any identity
@@ -71,7 +78,8 @@ secrets { ike { secret = %q } }
 
 // clientConf is the swanctl.conf of a client: connection vpn goes to remote, a
 // name or an address, from any address of source's family: "%any4", "%any6", "%any".
-func clientConf(identity, source, remote, secret string) string {
+// More settings go into the connection, such as "remote_port = 4500".
+func clientConf(identity, source, remote, secret string, more ...string) string {
 	return fmt.Sprintf(`connections { vpn {
 	version = 2
 	local_addrs = %s
@@ -80,9 +88,10 @@ func clientConf(identity, source, remote, secret string) string {
 		id = %s }
 	remote { auth = psk
 		id = %s }
+	%s
 } }
 secrets { ike { secret = %q } }
-`, source, remote, identity, vpnIdentity, secret)
+`, source, remote, identity, vpnIdentity, strings.Join(more, "\n\t"), secret)
 }
 
 // initiate sets up the connection's IKE SA without a Child SA (RFC 6023), and

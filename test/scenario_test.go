@@ -19,11 +19,7 @@ func TestARealClientIsRedirectedToTheRightGateway(t *testing.T) {
 	if route := kernelRoute(f.router, prefix4) + kernelRoute(f.router, prefix6); route != "" {
 		t.Fatalf("before the daemon runs the fabric has %q", route)
 	}
-	gateways := map[string]*charon{}
-	for i, addrs := range [][]string{{gw14, gw16}, {gw24, gw26}} {
-		c := startCharon(f.gateways[i], gatewayConf(testSecret))
-		gateways[addrs[0]], gateways[addrs[1]] = c, c
-	}
+	gateways := f.startGateways()
 	daemon := startAnycastd(f.front, f.config())
 	awaitRoute(f.router, prefix4, "via "+front4)
 	awaitRoute(f.router, prefix6, "via "+front6)

@@ -73,6 +73,8 @@ func printStatus(w io.Writer, s *control.Status) {
 		}
 		part.print(w, s)
 	}
+	fmt.Fprintf(w, "\nENDPOINTS\n")
+	printEndpoints(w, s)
 	fmt.Fprintf(w, "\nPACKETS\n")
 	printPackets(w, s)
 }
@@ -120,6 +122,21 @@ func printPeers(w io.Writer, s *control.Status) {
 	t := newTable(w, "NEIGHBOR", "AS", "STATE", "FOR", "ANNOUNCED", "REASON")
 	for _, p := range s.Peers {
 		t.row(p.Address, p.ASN, p.State, since(p.Since), p.Announced, p.Reason)
+	}
+	t.flush()
+}
+
+func printEndpoints(w io.Writer, s *control.Status) {
+	t := newTable(w, "ENDPOINT", "SOCKETS", "RECEIVED", "REDIRECTED", "QUEUE_FULL", "FILTERED")
+	for _, e := range s.Endpoints {
+		sum := map[string]uint64{}
+		for _, socket := range e.Sockets {
+			for d, n := range socket {
+				sum[d] += n
+				sum["received"] += n
+			}
+		}
+		t.row(e.Endpoint, len(e.Sockets), sum["received"], sum["redirected"], sum["queue_full"], sum["filtered"])
 	}
 	t.flush()
 }

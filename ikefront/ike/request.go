@@ -13,7 +13,7 @@ type Request struct {
 	Cookie    []byte     // of N(COOKIE) as the first payload; nil if none (RFC 7296 section 2.6)
 	Supported bool       // N(REDIRECT_SUPPORTED) or, as strongSwan does after a redirect, N(REDIRECTED_FROM) instead
 	From      netip.Addr // of N(REDIRECTED_FROM): who redirected the client to us; invalid if nobody did
-	Unknown   uint8      // the payload type behind a Critical fault
+	Unknown   uint8      // the payload type behind a Critical fault, to be told to the client (RFC 7296 section 2.5)
 }
 
 // ParseRequest reads the IKE_SA_INIT request that is the whole of b (RFC 7296

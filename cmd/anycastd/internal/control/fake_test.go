@@ -40,6 +40,8 @@ type world struct {
 	targets   []probe.Target
 	table     *policy.Table
 	loop      *Loop
+
+	redirected uint64 // datagrams
 }
 
 // note records a call and fails or hangs it as told.
@@ -113,8 +115,13 @@ func (f fakeFront) Listen(want []netip.AddrPort) map[netip.AddrPort]error {
 	return failed
 }
 
-func (f fakeFront) Counts() map[netip.AddrPort][ikefront.Dispositions]uint64 {
-	return map[netip.AddrPort][ikefront.Dispositions]uint64{{}: {ikefront.Redirected: 7}}
+func (f fakeFront) Counts() (out map[netip.AddrPort][]ikefront.Counts) {
+	f.set(func() {
+		out = map[netip.AddrPort][]ikefront.Counts{
+			netip.MustParseAddrPort("203.0.113.1:500"): {{ikefront.Redirected: f.redirected}, {ikefront.NoSupport: 2}},
+		}
+	})
+	return out
 }
 
 type fakeSpeaker struct{ *world }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -35,8 +36,14 @@ func TestBringUpIsAddressSocketsGatewayProbeAnnounceDNS(t *testing.T) {
 		wantSaid(t, w, "at start", firstSteps)
 		w.answerProbes()
 		wantSaid(t, w, "when gateways and the node answer", lastSteps)
-		if s := w.status(t); s.State != "in service" || s.Packets["redirected"] != 7 {
+		w.set(func() { w.redirected = 7 })
+		s := w.status(t)
+		if s.State != "in service" || s.Packets["redirected"] != 7 || s.Packets["no_redirect_support"] != 2 {
 			t.Errorf("want in service, got %s: %s, %v", s.State, s.Reason, s.Packets)
+		}
+		want := []Endpoint{{netip.MustParseAddrPort("203.0.113.1:500"), []map[string]uint64{{"redirected": 7}, {"no_redirect_support": 2}}}}
+		if !reflect.DeepEqual(s.Endpoints, want) {
+			t.Errorf("want %v, got %v", want, s.Endpoints)
 		}
 	})
 }
@@ -194,6 +201,35 @@ func TestTheNodeWithdrawsAtOnceWhenItDoesNotAnswerItself(t *testing.T) {
 		wantSaid(t, w, "when its own probe fails", "speaker ")
 		if s := w.status(t); s.State != "out of service" || !strings.Contains(s.Reason, "no answer to 3 probes") {
 			t.Errorf("got %s: %s", s.State, s.Reason)
+		}
+	})
+}
+
+// TestTheNodeStaysWhileClientsGetAnswersThoughItsOwnProbeIsLost: in a flood that
+// fills the sockets' queues, its own probe is one among many.
+func TestTheNodeStaysWhileClientsGetAnswersThoughItsOwnProbeIsLost(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		w.answerProbes()
+		synctest.Wait()
+		w.said()
+		serve := func(seconds int) {
+			for range 10 * seconds {
+				w.set(func() { w.redirected += 1000 })
+				time.Sleep(100 * time.Millisecond)
+			}
+		}
+		serve(2)
+		w.dead[netip.MustParseAddr("203.0.113.1")] = true
+		w.answerProbes()
+		serve(10)
+		wantSaid(t, w, "in a flood", "")
+		if s := w.status(t); s.State != "in service" || !strings.Contains(s.Addresses[0].Reason, "clients get answers on port 500") {
+			t.Errorf("in a flood: got %s, %+v", s.State, s.Addresses)
+		}
+		time.Sleep(pulseFor + 2*selfEvery)
+		wantSaid(t, w, "when nobody gets an answer", "speaker ")
+		if s := w.status(t); s.State != "out of service" {
+			t.Errorf("when nobody gets an answer: got %s: %s", s.State, s.Reason)
 		}
 	})
 }

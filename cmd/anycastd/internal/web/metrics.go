@@ -34,7 +34,7 @@ func Public(d Daemon) http.Handler {
 		}
 	})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { statusPage(w, r, d) })
-	return mux
+	return bounded(mux)
 }
 
 //go:embed status.html
@@ -69,7 +69,7 @@ func newCollector(d Daemon) *collector {
 	}
 	return &collector{
 		daemon:  d,
-		packets: desc("packets_total", "Datagrams received, by what became of them.", "disposition"),
+		packets: desc("packets_total", "Datagrams received, by endpoint and by what became of them.", "endpoint", "disposition"),
 		gateway: desc("gateway_usable", "1 if the gateway takes newcomers.", "gateway"),
 		address: desc("address_in_place", "1 if the anycast address is installed, listened on and answers.", "address"),
 		route:   desc("route_announced", "1 if the prefix is announced without reserve.", "prefix"),
@@ -93,8 +93,14 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	if err != nil {
 		return
 	}
-	for disposition, n := range s.Packets {
-		ch <- prometheus.MustNewConstMetric(c.packets, prometheus.CounterValue, float64(n), disposition)
+	for _, e := range s.Endpoints {
+		for disposition := range s.Packets { // each, also those that have not occurred
+			var n uint64
+			for _, socket := range e.Sockets {
+				n += socket[disposition]
+			}
+			ch <- prometheus.MustNewConstMetric(c.packets, prometheus.CounterValue, float64(n), e.Endpoint.String(), disposition)
+		}
 	}
 	gauge := func(d *prometheus.Desc, on bool, labels ...string) {
 		v := 0.0
