@@ -20,7 +20,8 @@ func TestAnEcho(t *testing.T) {
 	if err != nil {
 		return // nobody asked for it
 	}
-	s, err := open(at, &shared{})
+	var counts Counters
+	s, err := open(at, &shared{}, &counts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +35,7 @@ func TestAnEcho(t *testing.T) {
 			in, _ := s.batch.request(i)
 			s.batch.queue(i, in[:min(size, len(in))], Redirected)
 		}
-		s.batch.send(int(fd), &s.counts)
+		s.batch.send(int(fd), s.counts, s.batch.queued)
 		return true
 	}
 	t.Logf("echoing %d octets at %s", size, at)

@@ -18,7 +18,7 @@ func testAsked() (a asked, good []byte) {
 
 // notifies returns a response with one notify.
 func notifies(a asked, t ike.NotifyType, data []byte) []byte {
-	return ike.AppendInitNotify(nil, &ike.Request{SPIi: a.spi}, t, data)
+	return ike.AppendNotify(nil, ike.Header{SPIi: a.spi, Exchange: ike.ExchangeInit, Flags: ike.FlagInitiator}, t, data)
 }
 
 func TestEveryFaultOfAnAnswerIsSeen(t *testing.T) {
