@@ -59,12 +59,12 @@ func (o *options) execute() (*report, error) {
 	defer runtime.UnlockOSThread()
 	// The kernel may not wake us 50 µs later than asked, as it does by default.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
+	if o.verb == "echo" {
+		return nil, serveEcho(o.targets[0], o.octets)
+	}
 	ctx, cancel := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer cancel()
-	switch o.verb {
-	case "echo":
-		return nil, serveEcho(o.plan.targets[0], o.octets)
-	case "flood":
+	if o.verb == "flood" {
 		return o.flood(ctx.Done())
 	}
 	return o.load(ctx.Done())
