@@ -31,6 +31,10 @@ type Config struct {
 	CookieSecret []byte // CookieSecretLen octets, the same on all nodes of an address
 	Refuse       bool   // answer clients without redirect support with NO_PROPOSAL_CHOSEN
 
+	// Bind gives the port that the sockets for a service port are bound to,
+	// where something outside rewrites one into the other. An endpoint keeps
+	// the name of its service port everywhere. Nil: the service port itself.
+	Bind func(service uint16) uint16
 	// Notify is called when a socket has broken and its endpoint is closed:
 	// call Listen again. Nil: nobody asks.
 	Notify func()
@@ -104,14 +108,18 @@ func (f *Front) Listen(want []netip.AddrPort) map[netip.AddrPort]error {
 // listen opens all sockets of at, or none.
 func (f *Front) listen(at netip.AddrPort) error {
 	var group []*socket
+	bind := at
+	if f.cfg.Bind != nil {
+		bind = netip.AddrPortFrom(at.Addr(), f.cfg.Bind(at.Port()))
+	}
 	for range f.cfg.Sockets {
-		s, err := open(at, &f.shared)
+		s, err := open(at, bind, &f.shared)
 		if err != nil {
 			for _, s := range group {
 				s.conn.Close()
 				s.batch.free()
 			}
-			return f.listenError(at, err)
+			return f.listenError(at, bind, err)
 		}
 		group = append(group, s)
 	}
@@ -133,17 +141,20 @@ func (f *Front) listen(at netip.AddrPort) error {
 	return nil
 }
 
-// listenError says what stands in the way of at.
-func (f *Front) listenError(at netip.AddrPort, err error) error {
+// listenError says what stands in the way of at, whose sockets go to bind.
+func (f *Front) listenError(at, bind netip.AddrPort, err error) error {
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
 		who := "another IKE daemon on this host"
 		if f.cfg.Holder != nil {
-			who = cmp.Or(f.cfg.Holder(at), who)
+			who = cmp.Or(f.cfg.Holder(bind), who)
 		}
-		return fmt.Errorf("UDP %s is taken by %s; let it bind its own addresses only, or run it in a network namespace of its own: %w", at, who, err)
+		if bind != at {
+			return fmt.Errorf("UDP %s, the stand-in for port %d, is taken by %s; let that one use another port: %w", bind, at.Port(), who, err)
+		}
+		return fmt.Errorf("UDP %s is taken by %s; let it bind its own addresses only or run it in a network namespace of its own, or set port_conflict = \"nft\": %w", at, who, err)
 	case errors.Is(err, unix.EACCES):
-		return fmt.Errorf("UDP %s needs CAP_NET_BIND_SERVICE: %w", at, err)
+		return fmt.Errorf("UDP %s needs CAP_NET_BIND_SERVICE: %w", bind, err)
 	}
 	return err
 }

@@ -2,9 +2,11 @@ package ikefront
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -233,4 +235,48 @@ func TestSetChangesTheTableForTheNextPacket(t *testing.T) {
 	ask(t, conn, request())
 	f.Set(&policy.Table{})
 	unserved()
+}
+
+func TestAnEndpointThatIsBoundElsewhereGoesByItsServicePort(t *testing.T) {
+	f, bound := running(t), freePort(t, "127.0.0.1")
+	f.cfg.Bind = func(uint16) uint16 { return bound.Port() }
+	f.Set(byAddress())
+	at := netip.AddrPortFrom(bound.Addr(), ike.NATTPort)
+	if failed := f.Listen([]netip.AddrPort{at}); len(failed) != 0 {
+		t.Fatal(failed)
+	}
+	marked := append(make([]byte, ike.MarkerLen), request()...)
+	if reply := ask(t, dial(t, bound), marked); len(reply) < ike.MarkerLen || [4]byte(reply) != [4]byte{} {
+		t.Errorf("want an answer with a marker, as on port 4500, got %x", reply)
+	}
+	if got := f.Listening(); len(got) != 1 || got[0] != at {
+		t.Errorf("want it named %v, got %v", at, got)
+	}
+	awaitCount(t, f, at, Redirected)
+}
+
+func TestTheErrorOfATakenPortNamesItsHolderAndTheWaysOut(t *testing.T) {
+	other, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	taken := other.LocalAddr().(*net.UDPAddr).AddrPort()
+	holder := func(at netip.AddrPort) string { return fmt.Sprintf("the holder of %v", at) }
+	service := netip.AddrPortFrom(taken.Addr(), 500)
+	elsewhere := func(uint16) uint16 { return taken.Port() }
+	for _, tc := range []struct {
+		cfg  Config
+		at   netip.AddrPort
+		want string
+	}{
+		{Config{Holder: holder}, taken, "UDP %v is taken by the holder of %[1]v; let it bind its own addresses only or run it in a network namespace of its own, or set port_conflict = \"nft\""},
+		{Config{Holder: holder, Bind: elsewhere}, service, "UDP %v, the stand-in for port 500, is taken by the holder of %[1]v; let that one use another port"},
+		{Config{}, taken, "UDP %v is taken by another IKE daemon on this host; "},
+	} {
+		err := New(tc.cfg, zerolog.Nop()).Listen([]netip.AddrPort{tc.at})[tc.at]
+		if want := fmt.Sprintf(tc.want, taken); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("want %q, got %v", want, err)
+		}
+	}
 }

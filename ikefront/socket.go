@@ -29,8 +29,8 @@ type socket struct {
 	done   chan struct{} // closed when serve has ended
 }
 
-// open opens a socket bound to at.
-func open(at netip.AddrPort, shared *shared) (*socket, error) {
+// open opens a socket for at that is bound to bind.
+func open(at, bind netip.AddrPort, shared *shared) (*socket, error) {
 	network := "udp4"
 	if at.Addr().Is6() {
 		network = "udp6"
@@ -42,7 +42,7 @@ func open(at netip.AddrPort, shared *shared) (*socket, error) {
 		}
 		return optErr
 	}}
-	conn, err := lc.ListenPacket(context.Background(), network, at.String())
+	conn, err := lc.ListenPacket(context.Background(), network, bind.String())
 	if err != nil {
 		return nil, err
 	}
