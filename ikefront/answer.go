@@ -14,6 +14,7 @@ type rules struct {
 	cookies *cookies
 	limits  *limits
 	refuse  bool
+	self    netip.Addr    // that the datagrams came to
 	now     time.Duration // since the front's start
 }
 
@@ -40,18 +41,36 @@ func answer(out, in []byte, src netip.AddrPort, natt bool, by *rules) ([]byte, D
 		}
 		return answerError(out, in, initHeader(&r), src, by, complaint{ike.NoProposalChosen, nil, Refused, NoSupport})
 	}
-	reply, d := answerRequest(out, in, &r, src, by)
-	if d.answered() && !by.limits.sources.take(src.Addr(), by.now) {
+	return answerSupported(out, in, &r, src, by)
+}
+
+// answerSupported answers the request of a client that supports redirect, with
+// a cookie if that is demanded of everybody or if its source has little left of
+// its share: with a valid one, the client gets a share that others can't use up
+// by forging its address.
+func answerSupported(out, in []byte, r *ike.Request, src netip.AddrPort, by *rules) ([]byte, Disposition) {
+	proven := r.Cookie != nil && by.cookies.valid(r, src.Addr())
+	share := by.limits.sources
+	if proven {
+		share = by.limits.proven
+	}
+	bucket := share.of(src.Addr())
+	demanded := by.cookies.demanded || !by.cookies.never && bucket.low(by.now, share.rate)
+	var reply []byte
+	var d Disposition
+	if demanded && !proven {
+		reply, d = answerCookie(out, in, r, src, by)
+	} else {
+		reply, d = answerRedirect(out, in, r, src, by)
+	}
+	if d.answered() && bucket.take(1, by.now, share.rate) == 0 {
 		return out, SourceLimited
 	}
 	return reply, d
 }
 
-// answerRequest answers the request of a client that supports redirect.
-func answerRequest(out, in []byte, r *ike.Request, src netip.AddrPort, by *rules) ([]byte, Disposition) {
-	if by.cookies.demanded && !by.cookies.valid(r, src.Addr()) {
-		return answerCookie(out, in, r, src, by)
-	}
+// answerRedirect sends r's client to its gateway.
+func answerRedirect(out, in []byte, r *ike.Request, src netip.AddrPort, by *rules) ([]byte, Disposition) {
 	target := by.table.Pick(policy.Client{Source: src.Addr(), SPI: r.SPIi, From: r.From})
 	if target == nil {
 		return out, NoGateway
@@ -112,7 +131,7 @@ type complaint struct {
 // answerError answers the request with header h with c, unless that would be
 // longer than the request, or one error notify too many.
 func answerError(out, in []byte, h ike.Header, src netip.AddrPort, by *rules, c complaint) ([]byte, Disposition) {
-	if ike.NotifySize(len(c.data)) > len(in) || !by.limits.refuse(src.Addr(), by.now) {
+	if ike.NotifySize(len(c.data)) > len(in) || !by.limits.refuse(src.Addr(), by.self, by.now) {
 		return out, c.silent
 	}
 	return ike.AppendNotify(out, h, c.notify, c.data), c.told

@@ -73,14 +73,16 @@ func (k *cookieKey) cookie(r *ike.Request, src netip.Addr) (c [cookieLen]byte) {
 
 // cookies is what a node knows at one time of its cookies; it is immutable.
 type cookies struct {
-	demanded bool
+	demanded bool         // of everybody
+	never    bool         // of nobody, whatever happens
 	keys     [3]cookieKey // of this epoch, the one before, and the next, for clocks that run ahead
 }
 
 // newCookies returns the keys for the time now.
-func newCookies(secret []byte, now time.Time, demanded bool) *cookies {
+func newCookies(cfg *Config, now time.Time, demanded bool) *cookies {
 	epoch := epochOf(now)
-	return &cookies{demanded, [3]cookieKey{newCookieKey(secret, epoch), newCookieKey(secret, epoch-1), newCookieKey(secret, epoch+1)}}
+	key := func(epoch uint64) cookieKey { return newCookieKey(cfg.CookieSecret, epoch) }
+	return &cookies{demanded, cfg.Cookie == CookieNever, [3]cookieKey{key(epoch), key(epoch - 1), key(epoch + 1)}}
 }
 
 // epochOf returns the number of the epoch that now lies in.

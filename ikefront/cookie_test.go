@@ -19,7 +19,7 @@ var (
 // demanding returns the rules of a front that asks everybody for cookies.
 func demanding(secret []byte, now time.Time) *rules {
 	f := New(Config{Cookie: CookieAlways, CookieSecret: secret}, zerolog.Nop())
-	return &rules{table: byAddress(), cookies: newCookies(secret, now, true), limits: f.shared.limits}
+	return &rules{table: byAddress(), cookies: newCookies(&Config{CookieSecret: secret}, now, true), limits: f.shared.limits}
 }
 
 // hello is a client's request as a value, to be changed and sent again.

@@ -35,7 +35,8 @@ const (
 	TotalLimited                        // the node has sent its share of answers
 	SendFailed                          // the kernel did not take the answer
 	QueueFull                           // lost in the kernel: the socket's queue was full
-	Filtered                            // dropped in the kernel while the socket filter was on
+	BadChecksum                         // dropped in the kernel: its UDP checksum is wrong
+	Filtered                            // dropped in the kernel by the socket filter
 	Dispositions     = iota             // how many there are
 )
 
@@ -48,7 +49,7 @@ func (d Disposition) String() string {
 		Response: "response", OtherExchange: "other_exchange", BadHeader: "bad_header", Malformed: "malformed",
 		CriticalPayload: "critical_payload", NoSupport: "no_redirect_support", NoGateway: "no_gateway",
 		ReplyTooLong: "reply_too_long", SourceLimited: "source_limited", TotalLimited: "total_limited",
-		SendFailed: "send_failed", QueueFull: "queue_full", Filtered: "filtered",
+		SendFailed: "send_failed", QueueFull: "queue_full", BadChecksum: "bad_checksum", Filtered: "filtered",
 	}
 	return names[d]
 }
@@ -88,11 +89,13 @@ func (d Disposition) request() bool {
 }
 
 // junk says whether d stands for a datagram that the socket filter would have
-// dropped.
-func (d Disposition) junk() bool {
+// dropped; refuse tells that clients without support get an answer.
+func (d Disposition) junk(refuse bool) bool {
 	switch d {
-	case Keepalive, ESP, TooShort, OldVersion, Response, OtherExchange, BadHeader, NoSupport:
+	case Keepalive, ESP, TooShort, OldVersion, Response, OtherExchange, BadHeader:
 		return true
+	case NoSupport:
+		return !refuse
 	}
 	return false
 }

@@ -21,7 +21,7 @@ func TestAnEcho(t *testing.T) {
 		return // nobody asked for it
 	}
 	var counts Counters
-	s, err := open(at, &shared{}, &counts)
+	s, err := open(at, at, &shared{}, &counts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,9 +33,9 @@ func TestAnEcho(t *testing.T) {
 		}
 		for i := range n {
 			in, _ := s.batch.request(i)
-			s.batch.queue(i, in[:min(size, len(in))], Redirected)
+			s.batch.became(i, in[:min(size, len(in))], Redirected)
 		}
-		s.batch.send(int(fd), s.counts, s.batch.queued)
+		s.batch.send(int(fd), s.batch.queued)
 		return true
 	}
 	t.Logf("echoing %d octets at %s", size, at)

@@ -54,6 +54,9 @@ func newFilter(natt, refuse bool) []bpf.Instruction {
 	for _, off := range []uint32{8, 12, 20} { // responder's SPI, message id
 		f = append(f, bpf.LoadIndirect{Off: off, Size: 4}, bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1}, drop())
 	}
+	f = append(f, // initiator's SPI
+		bpf.LoadIndirect{Off: 0, Size: 4}, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 0, SkipTrue: 3},
+		bpf.LoadIndirect{Off: 4, Size: 4}, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 0, SkipTrue: 1}, drop())
 	if refuse {
 		return append(f, accept())
 	}

@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/net/bpf"
 
 	"github.com/anycastd/anycastd/ikefront/ike"
-	"github.com/anycastd/anycastd/policy"
 )
 
 // passes says whether the filter lets a datagram through, as the kernel would
@@ -43,7 +43,7 @@ func TestTheFilterDropsJunkAndOnlyThat(t *testing.T) {
 	for name, tc := range datagrams() {
 		vm := filterVM(t, tc.natt, false)
 		_, d := answer(nil, tc.in, tc.from(), tc.natt, by(tc.by()))
-		want := !d.junk()
+		want := !d.junk(false)
 		if tc.cut {
 			want = false
 		}
@@ -73,6 +73,7 @@ func FuzzFilter(f *testing.F) {
 	rules := by(byAddress())
 	f.Fuzz(func(t *testing.T, in []byte, natt bool, port uint16) {
 		src := netip.AddrPortFrom(client.Addr(), port)
+		rules.now += time.Second // so that no limit ends the test
 		_, d := answer(nil, in, src, natt, rules)
 		passed := passes(t, vms[natt], in, src)
 		if !passed && (d == Redirected || d == ReplyTooLong || d == VersionAnswered) {
@@ -97,15 +98,21 @@ func TestAFloodOfJunkShutsTheGateAndHonestClientsPass(t *testing.T) {
 	f.Listen([]netip.AddrPort{at})
 	conn, junk := dial(t, at), request()
 	junk[19] = ike.FlagResponse
-	deadline := time.Now().Add(20 * time.Second)
-	for count(f, at, Filtered) == 0 {
-		if time.Now().After(deadline) {
-			t.Fatal("no datagram was filtered")
-		}
+	eventually(t, "a datagram is filtered", func() bool {
 		flood(conn, junk, 5000)
+		return count(f, at, Filtered) > 0
+	})
+	if got := f.Endpoints()[at].Filtering; got == 0 {
+		t.Error("no socket is shown with a filter")
 	}
 	ask(t, dial(t, at), request())
 	before := count(f, at, Response)
+	eventually(t, "the queue is empty", func() bool {
+		time.Sleep(50 * time.Millisecond)
+		was := before
+		before = count(f, at, Response)
+		return was == before
+	})
 	flood(conn, junk, 1000)
 	ask(t, dial(t, at), request())
 	if got := count(f, at, Response) - before; got > 0 {
@@ -117,54 +124,86 @@ func TestEveryDatagramOfAFloodIsCountedOnce(t *testing.T) {
 	f, at := running(t), freePort(t, "127.0.0.1")
 	f.Set(byAddress())
 	f.Listen([]netip.AddrPort{at})
-	conn, rnd, sent := dial(t, at), rand.New(rand.NewPCG(3, 4)), uint64(0)
-	for range 30000 {
-		in := request()
-		switch rnd.IntN(4) {
-		case 0:
-			in[19] = ike.FlagResponse
-		case 1:
-			in[18] = 35
-		case 2:
-			in = in[:rnd.IntN(len(in))]
-		}
-		if _, err := conn.Write(in); err == nil {
-			sent++
-		}
-	}
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		var counted uint64
-		for _, counts := range f.Counts()[at] {
-			for _, n := range counts {
-				counted += n
+	rnd, sent := rand.New(rand.NewPCG(3, 4)), uint64(0)
+	flood := func(n int) {
+		conn := dial(t, at) // another socket takes it
+		for range n {
+			in := request()
+			switch rnd.IntN(4) {
+			case 0:
+				in[19] = ike.FlagResponse
+			case 1:
+				in[18] = 35
+			case 2:
+				in = in[:rnd.IntN(len(in))]
+			}
+			if _, err := conn.Write(in); err == nil {
+				sent++
 			}
 		}
-		if counted == sent {
-			return
+	}
+	counted := func() (n uint64) {
+		for _, counts := range f.Endpoints()[at].Sockets {
+			n += counts.Read() + counts.Lost()
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d sent, %d counted: %v", sent, counted, f.Counts()[at])
-		}
-		time.Sleep(10 * time.Millisecond)
+		return n
+	}
+	flood(30000)
+	for range 5 { // what is in the queue when sockets close counts too
+		f.Listen(nil)
+		f.Listen([]netip.AddrPort{at})
+		flood(3000)
+	}
+	eventually(t, "all are counted", func() bool { return counted() == sent })
+}
+
+// TestWhatTheKernelDropsIsCountedByItsReason plays a second of drops at two
+// sockets, of which one has a filter.
+func TestWhatTheKernelDropsIsCountedByItsReason(t *testing.T) {
+	var plain, filtering socket
+	plain.counts, filtering.counts = new(Counters), new(Counters)
+	filtering.gate.on = true
+	left := UDPErrors{QueueFull: 100, BadChecksum: 10}
+	plain.lost(60, &left)
+	filtering.lost(1000, &left)
+	plain.lost(5, &left) // read a moment after the reasons
+	if got, want := plain.counts.values(), (Counts{QueueFull: 65}); got != want {
+		t.Errorf("without a filter: want %v, got %v", want, got)
+	}
+	if got, want := filtering.counts.values(), (Counts{QueueFull: 40, BadChecksum: 10, Filtered: 950}); got != want {
+		t.Errorf("with a filter: want %v, got %v", want, got)
 	}
 }
 
 func TestTheGateOpensWhenTheFloodIsOver(t *testing.T) {
-	f, at := running(t), freePort(t, "127.0.0.1")
-	f.Set(&policy.Table{})
-	f.Listen([]netip.AddrPort{at})
-	f.mu.Lock()
-	s := f.open[at][0]
-	f.mu.Unlock()
-	s.gate.with(func(fd int) { s.gate.on, s.gate.flood = attach(fd, s.gate.program) == nil, time.Now() })
+	at := freePort(t, "127.0.0.1")
+	s, err := open(at, at, &New(Config{}, zerolog.Nop()).shared, new(Counters))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.conn.Close()
+	_ = s.raw.Control(func(fd uintptr) { s.gate.shut(int(fd)) })
 	now := time.Now()
 	for _, step := range []struct {
 		at           time.Duration
+		filtered     uint64
 		shut, turned bool
-	}{{0, true, true}, {gateCalm / 2, true, false}, {gateCalm + time.Second, false, true}, {gateCalm + 2*time.Second, false, false}} {
-		if shut, turned := s.gate.turn(now.Add(step.at)); shut != step.shut || turned != step.turned {
-			t.Errorf("after %v: want shut %v, turned %v, got %v, %v", step.at, step.shut, step.turned, shut, turned)
+	}{
+		{0, 1000, true, true}, {5 * time.Second, gateAbove + 1, true, false}, {gateCalm + 4*time.Second, gateAbove, true, false},
+		{gateCalm + 5*time.Second, 0, false, true}, {gateCalm + 6*time.Second, 0, false, false},
+	} {
+		turned, err := s.gate.turn(step.filtered, now.Add(step.at))
+		if err != nil || turned != step.turned || s.gate.shutNow() != step.shut {
+			t.Errorf("after %v: want shut %v, turned %v, got %v, %v, %v", step.at, step.shut, step.turned, s.gate.shutNow(), turned, err)
 		}
+	}
+}
+
+func TestAGateThatCantBeShutSaysSoOnce(t *testing.T) {
+	var g gate
+	g.program = make([]bpf.RawInstruction, 1) // no program of the kernel's
+	g.shut(-1)
+	if _, err := g.turn(0, time.Now()); err == nil || g.shutNow() {
+		t.Errorf("want an error and the gate open, got %v", err)
 	}
 }

@@ -16,23 +16,23 @@ import (
 const (
 	gateWindow = 100 * time.Millisecond
 	gateAbove  = 500              // junk read in a window that shuts the gate
-	gateCalm   = 10 * time.Second // without such a flood, until it opens again
+	gateCalm   = 10 * time.Second // with less junk than that in a second, until it opens again
 )
 
 // gate puts the socket filter on a socket while junk floods it.
 type gate struct {
 	raw     syscall.RawConn
 	program []bpf.RawInstruction
-	counts  *Counters
 
 	began time.Duration // of the present window; only the socket's goroutine knows
 	junk  int           // in it
+	drops uint32        // the kernel's count, which wraps, when last looked at; only the Front knows
 
-	mu       sync.Mutex
-	on, was  bool      // was: at the last turn
-	drops    uint32    // the kernel's count, which wraps, when last looked at
-	filtered uint64    // at the last turn
-	flood    time.Time // when the flood was last seen
+	mu      sync.Mutex
+	on      bool
+	was     bool      // on, at the last turn
+	trouble error     // why it can't be shut
+	flood   time.Time // when the flood was last seen
 }
 
 // feel takes in how much junk a batch had, and says whether there is so much
@@ -48,66 +48,53 @@ func (g *gate) feel(junk int, now time.Duration) bool {
 	return g.junk > gateAbove
 }
 
-// shut puts the filter on the socket fd.
+// shut puts the filter on the socket fd; if that has failed once, no more.
 func (g *gate) shut(fd int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.junk = 0
-	if g.on {
+	if g.on || g.trouble != nil {
 		return
 	}
-	g.look(fd)
-	g.on, g.flood = attach(fd, g.program) == nil, time.Now()
+	g.trouble = attach(fd, g.program)
+	g.on, g.flood = g.trouble == nil, time.Now()
 }
 
-// count takes in what the kernel has dropped since the last time.
-func (g *gate) count() { g.with(func(int) {}) }
-
-// turn counts, and opens the gate when the flood has been over for a while. It
-// says whether the gate is shut, and whether it was not at the last turn or the
-// other way round. It is to be called each second.
-func (g *gate) turn(now time.Time) (shut, turned bool) {
-	g.with(func(fd int) {
-		filtered := g.counts[Filtered].Load()
-		if filtered-g.filtered > gateAbove {
-			g.flood = now
-		}
-		g.filtered = filtered
-		if g.on && now.Sub(g.flood) >= gateCalm {
-			g.on = detach(fd) != nil
-		}
-		shut, turned = g.on, g.on != g.was
-		g.was = g.on
-	})
-	return shut, turned
-}
-
-// with counts and calls f with the socket, unless that is closed.
-func (g *gate) with(f func(fd int)) {
+// shutNow says whether the gate is shut.
+func (g *gate) shutNow() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.on
+}
+
+// turn takes in how much the filter has dropped in the last second, and opens
+// the gate when there has been no flood for a while. It says whether the gate
+// has turned since the last time, or why it can't.
+func (g *gate) turn(filtered uint64, now time.Time) (turned bool, trouble error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if filtered > gateAbove {
+		g.flood = now
+	}
+	if g.on && now.Sub(g.flood) >= gateCalm {
+		_ = g.raw.Control(func(fd uintptr) { g.on = detach(int(fd)) != nil }) // it fails on a closed socket alone
+	}
+	turned, g.was = g.on != g.was, g.on
+	return turned, g.trouble
+}
+
+// dropped returns how many datagrams the kernel has dropped at the socket since
+// the last time.
+func (g *gate) dropped() (n uint64) {
 	_ = g.raw.Control(func(fd uintptr) { // it fails on a closed socket alone
-		g.look(int(fd))
-		f(int(fd))
+		if drops, err := kernelDrops(int(fd)); err == nil {
+			n, g.drops = uint64(drops-g.drops), drops
+		}
 	})
+	return n
 }
 
-// look reads how many datagrams the kernel has dropped: because the queue was
-// full or, with the filter on, because of that. It tells them apart by when.
-func (g *gate) look(fd int) {
-	drops, err := kernelDrops(fd)
-	if err != nil {
-		return
-	}
-	why := QueueFull
-	if g.on {
-		why = Filtered
-	}
-	g.counts[why].Add(uint64(drops - g.drops))
-	g.drops = drops
-}
-
-// kernelDrops returns the socket's count of dropped datagrams.
+// kernelDrops returns the kernel's count of datagrams dropped at a socket.
 func kernelDrops(fd int) (uint32, error) {
 	const vars, drops = 9, 8 // SK_MEMINFO_VARS, SK_MEMINFO_DROPS (linux/sock_diag.h)
 	var info [vars]uint32

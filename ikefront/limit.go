@@ -47,6 +47,11 @@ func (b *bucket) take(n int, now time.Duration, r rate) int {
 	}
 }
 
+// low says whether less than half of the bucket is left.
+func (b *bucket) low(now time.Duration, r rate) bool {
+	return time.Duration(b.full.Load())-now > r.burst/2 && r.every > 0
+}
+
 // bucketCount is the number of buckets that sources are hashed to. It is fixed,
 // so that no number of sources costs memory; those that share a bucket share
 // its tokens.
@@ -65,23 +70,26 @@ func newBuckets(r rate, bits6 int) *buckets {
 	return &buckets{rate: r, bits6: bits6, k0: rand.Uint64(), k1: rand.Uint64()}
 }
 
-// take says whether src may get one more, and takes a token if so.
-func (b *buckets) take(src netip.Addr, now time.Duration) bool {
-	if b.rate.every == 0 {
-		return true
-	}
+// of returns the bucket of src.
+func (b *buckets) of(src netip.Addr) *bucket {
 	key := src.As16()
 	n := len(key)
 	if src.Is6() {
 		n = b.bits6 / 8
 	}
-	return b.all[siphash.Hash(b.k0, b.k1, key[:n])%bucketCount].take(1, now, b.rate) == 1
+	return &b.all[siphash.Hash(b.k0, b.k1, key[:n])%bucketCount]
+}
+
+// take says whether src may get one more, and takes a token if so.
+func (b *buckets) take(src netip.Addr, now time.Duration) bool {
+	return b.of(src).take(1, now, b.rate) == 1
 }
 
 // limits holds the answers to what is good for others: those that an attacker
 // makes us send to a forged source, and the line.
 type limits struct {
 	sources  *buckets // answers to one IPv4 address or IPv6 /56
+	proven   *buckets // the same, to clients there that bring a valid cookie: no forger can use that up
 	renewals *buckets // new cookies for wrong ones, to one address
 	refusals *buckets // error notifies to one address
 	total    bucket   // all answers
@@ -110,6 +118,7 @@ const (
 func newLimits(cfg *Config) *limits {
 	return &limits{
 		sources:  newBuckets(perSecond(cfg.SourceLimit, sourceBurst), sourceBits6),
+		proven:   newBuckets(perSecond(cfg.SourceLimit, sourceBurst), sourceBits6),
 		renewals: newBuckets(rate{renewalPause, renewalPause}, 128),
 		refusals: newBuckets(rate{refusalPause, refusalBurst}, 128),
 		totals:   perSecond(cfg.ReplyLimit, totalBurst),
@@ -117,7 +126,8 @@ func newLimits(cfg *Config) *limits {
 	}
 }
 
-// refuse says whether src may get an error notify.
-func (l *limits) refuse(src netip.Addr, now time.Duration) bool {
-	return l.refusals.take(src, now) && l.errors.take(1, now, l.faults) == 1
+// refuse says whether src may get an error notify at address self. What the node
+// asks itself is always answered: nobody else gets that.
+func (l *limits) refuse(src, self netip.Addr, now time.Duration) bool {
+	return src == self || l.refusals.take(src, now) && l.errors.take(1, now, l.faults) == 1
 }

@@ -1,6 +1,7 @@
 package ikefront
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"runtime"
@@ -17,7 +18,7 @@ import (
 func limited(cfg Config) *rules {
 	f := New(cfg, zerolog.Nop())
 	f.Set(byAddress())
-	r := f.shared.rules()
+	r := f.shared.rules(netip.MustParseAddr("203.0.113.1"))
 	r.now = 0
 	return &r
 }
@@ -36,7 +37,7 @@ func tally(by *rules, in []byte, src func(i int) netip.AddrPort, n, seconds int)
 func same(i int) netip.AddrPort { return client }
 
 func TestASourceGetsItsShareOfAnswersAndABurst(t *testing.T) {
-	by := limited(Config{SourceLimit: 100})
+	by := limited(Config{SourceLimit: 100, Cookie: CookieNever})
 	counts := tally(by, request(), same, 1000, 10)
 	if got := counts[Redirected]; got < 1000 || got > 1300 || counts[SourceLimited] != 10000-got {
 		t.Errorf("100/s for 10 s: want 1000 and a burst of 200, got %v", counts)
@@ -47,7 +48,7 @@ func TestASourceGetsItsShareOfAnswersAndABurst(t *testing.T) {
 }
 
 func TestAnIPv6SiteIsOneSource(t *testing.T) {
-	by := limited(Config{SourceLimit: 100})
+	by := limited(Config{SourceLimit: 100, Cookie: CookieNever})
 	inSite := func(i int) netip.AddrPort {
 		a := netip.MustParseAddr("2001:db8:0:ab00::").As16()
 		binary.BigEndian.PutUint64(a[8:], uint64(i))
@@ -59,6 +60,51 @@ func TestAnIPv6SiteIsOneSource(t *testing.T) {
 	}
 	if _, d := answer(nil, request(), netip.MustParseAddrPort("[2001:db8:0:ac00::1]:500"), false, by); d != Redirected {
 		t.Errorf("the next /56: want %s, got %s", Redirected, d)
+	}
+}
+
+// TestWhoForgesAnAddressCantUseUpWhatItsOwnerGets: beside 10,000 requests/s in
+// its name, the owner of an address soon gets a cookie, and with that all it asks for.
+func TestWhoForgesAnAddressCantUseUpWhatItsOwnerGets(t *testing.T) {
+	by, owner := limited(Config{SourceLimit: 1000, CookieSecret: secret}), hello()
+	tries, redirected := 0, 0
+	for i := range 100_000 {
+		forged := hello()
+		forged.SPIi = uint64(i + 10)
+		answer(nil, forged.Append(nil), client, false, by)
+		by.now += 100 * time.Microsecond
+		if i < 50_000 || i%997 != 0 { // the burst is used up; then ten a second
+			continue
+		}
+		tries++
+		reply, d := answer(nil, owner.Append(nil), client, false, by)
+		switch d {
+		case CookieSent:
+			r, err := ike.ParseResponse(reply, owner.SPIi)
+			if err != nil {
+				t.Fatal(err)
+			}
+			owner.Cookie = bytes.Clone(r.Notifies[0].Data)
+		case Redirected:
+			redirected++
+		}
+	}
+	if owner.Cookie == nil || redirected < tries/2 {
+		t.Errorf("want a cookie and then each try answered, got %d of %d", redirected, tries)
+	}
+}
+
+func TestWhatTheNodeAsksItselfIsAlwaysAnswered(t *testing.T) {
+	by := limited(Config{ErrorLimit: 10})
+	probe, self := ike.AppendAliveProbe(nil, 1), netip.AddrPortFrom(netip.MustParseAddr("203.0.113.1"), 40000)
+	flood := func(i int) netip.AddrPort {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 500)
+	}
+	tally(by, probe, flood, 10000, 1)
+	for range 100 {
+		if _, d := answer(nil, probe, self, false, by); d != VersionAnswered {
+			t.Fatalf("want %s, got %s", VersionAnswered, d)
+		}
 	}
 }
 
@@ -150,7 +196,7 @@ func TestProperty_a_bucket_never_gives_more_than_its_rate_and_burst(t *testing.T
 // TestTenMillionSourcesCostNoMemory: what is kept about sources does not grow.
 func TestTenMillionSourcesCostNoMemory(t *testing.T) {
 	by := limited(Config{SourceLimit: 1000, ReplyLimit: 1000000, ErrorLimit: 100})
-	by.cookies = newCookies(secret, noon, true)
+	by.cookies = newCookies(&Config{CookieSecret: secret}, noon, true)
 	h := hello()
 	h.Cookie = []byte("wrong")
 	requests := [][]byte{request(), h.Append(nil), ike.AppendAliveProbe(nil, 1)}

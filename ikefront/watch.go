@@ -63,28 +63,35 @@ func (f *Front) setWatchers(change func(watchers) watchers) {
 	f.shared.watchers.Store(&all)
 }
 
-// tell shows a datagram to those who watch its source and have not seen enough.
+// tell shows the first n datagrams of s's batch to those who watch.
+func (all *watchers) tell(s *socket, n int, by *rules) {
+	for i := range n {
+		in, src := s.batch.request(i)
+		for _, w := range *all {
+			w.see(s, in, src, s.batch.fates[i], by)
+		}
+	}
+}
+
+// see shows a datagram to w, if it watches its source and has not seen enough.
 // It reads the datagram once more: what nobody watches must cost nothing.
-func (all *watchers) tell(s *socket, in []byte, src netip.AddrPort, d Disposition, by *rules) {
-	for _, w := range *all {
-		if w.clients.IsValid() && !w.clients.Contains(src.Addr()) || w.bucket.take(1, by.now, w.rate) == 0 {
-			continue
-		}
-		seen := Seen{Time: time.Now(), Endpoint: s.at, Source: src, Octets: len(in), Disposition: d}
-		message := in
-		if s.natt && sort4500(in, src) == marked {
-			message = in[ike.MarkerLen:]
-		}
-		if r, err := ike.ParseRequest(message); err == nil {
-			r.Nonce, r.Cookie = nil, nil // the buffer is used again
-			seen.Request = r
-		}
-		if d == Redirected {
-			seen.Target = *by.table.Pick(policy.Client{Source: src.Addr(), SPI: seen.Request.SPIi, From: seen.Request.From})
-		}
-		select {
-		case w.seen <- seen:
-		default:
-		}
+func (w *watcher) see(s *socket, in []byte, src netip.AddrPort, d Disposition, by *rules) {
+	if w.clients.IsValid() && !w.clients.Contains(src.Addr()) || w.bucket.take(1, by.now, w.rate) == 0 {
+		return
+	}
+	seen := Seen{Time: time.Now(), Endpoint: s.at, Source: src, Octets: len(in), Disposition: d}
+	if s.natt && sort4500(in, src) == marked {
+		in = in[ike.MarkerLen:]
+	}
+	if r, err := ike.ParseRequest(in); err == nil {
+		r.Nonce, r.Cookie = nil, nil // the buffer is used again
+		seen.Request = r
+	}
+	if d == Redirected {
+		seen.Target = *by.table.Pick(policy.Client{Source: src.Addr(), SPI: seen.Request.SPIi, From: seen.Request.From})
+	}
+	select {
+	case w.seen <- seen:
+	default:
 	}
 }

@@ -55,19 +55,38 @@ func TestAWatcherSeesASampleAndHoldsNobodyUp(t *testing.T) {
 	f := New(Config{}, zerolog.Nop())
 	seen, stop := f.Watch(netip.MustParsePrefix("0.0.0.0/0"), 10)
 	defer stop()
-	s := &socket{at: client}
-	rules := f.shared.rules()
+	w, s := (*f.shared.watchers.Load())[0], &socket{at: client}
+	rules := f.shared.rules(client.Addr())
 	for range 1000 {
-		f.shared.watchers.Load().tell(s, request(), client, Response, &rules)
+		w.see(s, request(), client, Response, &rules)
 	}
 	if got := len(seen); got != 10 {
 		t.Errorf("want 10 in an instant at 10/s, got %d", got)
 	}
 	for range 10000 { // nobody reads
 		rules.now += time.Second
-		f.shared.watchers.Load().tell(s, request(), client, Response, &rules)
+		w.see(s, request(), client, Response, &rules)
 	}
 	if got := len(seen); got != watchBuffer {
 		t.Errorf("want %d, and the rest missed, got %d", watchBuffer, got)
 	}
+}
+
+func TestAWatcherSeesWhatWasNotSentAfterAll(t *testing.T) {
+	f := New(Config{Sockets: 1, ReplyLimit: 1}, zerolog.Nop())
+	at := freePort(t, "127.0.0.1")
+	f.Set(byAddress())
+	f.Listen([]netip.AddrPort{at})
+	defer f.Listen(nil)
+	seen, stop := f.Watch(netip.Prefix{}, 1000)
+	defer stop()
+	conn := dial(t, at)
+	ask(t, conn, request())
+	conn.Write(request())
+	for range 2 {
+		if s := await(t, seen); s.Disposition == TotalLimited {
+			return
+		}
+	}
+	t.Error("want one redirected, and one over the limit")
 }

@@ -127,7 +127,7 @@ func printPeers(w io.Writer, s *control.Status) {
 }
 
 func printEndpoints(w io.Writer, s *control.Status) {
-	t := newTable(w, "ENDPOINT", "SOCKETS", "RECEIVED", "REDIRECTED", "QUEUE_FULL", "FILTERED")
+	t := newTable(w, "ENDPOINT", "SOCKETS", "FILTERING", "RECEIVED", "REDIRECTED", "QUEUE_FULL", "FILTERED")
 	for _, e := range s.Endpoints {
 		sum := map[string]uint64{}
 		for _, socket := range e.Sockets {
@@ -136,9 +136,12 @@ func printEndpoints(w io.Writer, s *control.Status) {
 				sum["received"] += n
 			}
 		}
-		t.row(e.Endpoint, len(e.Sockets), sum["received"], sum["redirected"], sum["queue_full"], sum["filtered"])
+		t.row(e.Endpoint, len(e.Sockets), e.Filtering, sum["received"], sum["redirected"], sum["queue_full"], sum["filtered"])
 	}
 	t.flush()
+	if s.Cookies {
+		fmt.Fprintln(w, "every client is asked for a cookie")
+	}
 }
 
 func printPackets(w io.Writer, s *control.Status) {

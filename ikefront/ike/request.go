@@ -110,10 +110,10 @@ func (r *Request) notify(body []byte, first bool) Fault {
 		r.Supported = true
 	case RedirectedFrom:
 		id, rest, ok := parseGatewayID(n.Data)
-		if !ok || len(rest) != 0 || !id.Addr.IsValid() { // never an FQDN: RFC 5685 section 9.3
+		if !ok || len(rest) != 0 {
 			return BadPayload
 		}
-		r.Supported, r.From = true, id.Addr
+		r.Supported, r.From = true, id.Addr // an FQDN, which RFC 5685 section 9.3 does not have, says no more than support
 	case Cookie:
 		if len(n.Data) < 1 || len(n.Data) > 64 { // RFC 7296 section 2.6
 			return BadPayload

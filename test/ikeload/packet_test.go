@@ -96,10 +96,8 @@ func TestAFloodArrives(t *testing.T) {
 	g := newGenerator(t)
 	at := netip.MustParseAddrPort("203.0.113.1:500")
 	seen := func() (all uint64) {
-		for _, socket := range g.front.Counts()[at] {
-			for _, n := range socket {
-				all += n
-			}
+		for _, counts := range g.front.Endpoints()[at].Sockets {
+			all += counts.Read() + counts.Lost()
 		}
 		return all
 	}

@@ -41,7 +41,7 @@ type world struct {
 	table     *policy.Table
 	loop      *Loop
 
-	redirected uint64 // datagrams
+	redirected, lost uint64 // datagrams
 }
 
 // note records a call and fails or hangs it as told.
@@ -115,14 +115,16 @@ func (f fakeFront) Listen(want []netip.AddrPort) map[netip.AddrPort]error {
 	return failed
 }
 
-func (f fakeFront) Counts() (out map[netip.AddrPort][]ikefront.Counts) {
+func (f fakeFront) Endpoints() (out map[netip.AddrPort]ikefront.Endpoint) {
 	f.set(func() {
-		out = map[netip.AddrPort][]ikefront.Counts{
-			netip.MustParseAddrPort("203.0.113.1:500"): {{ikefront.Redirected: f.redirected}, {ikefront.NoSupport: 2}},
-		}
+		out = map[netip.AddrPort]ikefront.Endpoint{netip.MustParseAddrPort("203.0.113.1:500"): {
+			Sockets: []ikefront.Counts{{ikefront.Redirected: f.redirected}, {ikefront.NoSupport: 2, ikefront.QueueFull: f.lost}}, Filtering: 1,
+		}}
 	})
 	return out
 }
+
+func (f fakeFront) CookiesDemanded() bool { return true }
 
 type fakeSpeaker struct{ *world }
 

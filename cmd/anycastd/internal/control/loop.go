@@ -32,7 +32,8 @@ type Host interface {
 type Front interface {
 	Set(*policy.Table)
 	Listen([]netip.AddrPort) map[netip.AddrPort]error
-	Counts() map[netip.AddrPort][]ikefront.Counts
+	Endpoints() map[netip.AddrPort]ikefront.Endpoint
+	CookiesDemanded() bool
 }
 
 // Speaker announces routes; *bgp.Speaker is one.

@@ -28,6 +28,7 @@ type Status struct {
 	Peers     []Peer            `json:"peers"`
 	Packets   map[string]uint64 `json:"packets"` // by disposition, all endpoints together
 	Endpoints []Endpoint        `json:"endpoints"`
+	Cookies   bool              `json:"cookies_demanded"` // of every client, at present
 	Warnings  []string          `json:"warnings"`
 }
 
@@ -84,8 +85,9 @@ type Peer struct {
 
 // Endpoint is a UDP endpoint's part of a Status.
 type Endpoint struct {
-	Endpoint netip.AddrPort      `json:"endpoint"`
-	Sockets  []map[string]uint64 `json:"sockets"` // datagrams of each socket by disposition; without those that did not occur
+	Endpoint  netip.AddrPort      `json:"endpoint"`
+	Sockets   []map[string]uint64 `json:"sockets"`   // datagrams of each socket by disposition; without those that did not occur
+	Filtering int                 `json:"filtering"` // sockets with a filter against a flood of junk, at present
 }
 
 // Status returns the present status.
@@ -109,7 +111,7 @@ func (l *Loop) status() Status {
 	s.Ready = s.State == inService
 	s.Gateways, s.Addresses, s.Routes = l.gateways(), l.ownAddresses(), l.routesAsSeen()
 	s.Records, s.Peers = l.records(), l.peers()
-	s.Endpoints = l.endpoints(s.Packets)
+	s.Endpoints, s.Cookies = l.endpoints(s.Packets), l.parts.Front.CookiesDemanded()
 	for _, w := range l.cfg.Warnings {
 		s.Warnings = append(s.Warnings, w.Error())
 	}
@@ -122,11 +124,11 @@ func (l *Loop) endpoints(packets map[string]uint64) []Endpoint {
 	for d := range ikefront.Disposition(ikefront.Dispositions) {
 		packets[d.String()] = 0
 	}
-	all := l.parts.Front.Counts()
+	all := l.parts.Front.Endpoints()
 	out := []Endpoint{}
 	for _, at := range slices.SortedFunc(maps.Keys(all), netip.AddrPort.Compare) {
-		e := Endpoint{Endpoint: at}
-		for _, counts := range all[at] {
+		e := Endpoint{Endpoint: at, Filtering: all[at].Filtering}
+		for _, counts := range all[at].Sockets {
 			socket := map[string]uint64{}
 			for d, n := range counts {
 				if n > 0 {

@@ -50,7 +50,7 @@ func (f *fake) Watch(clients netip.Prefix, n int) (<-chan ikefront.Seen, func())
 func healthy() control.Status {
 	return control.Status{
 		Node: "n1", State: "in service", Ready: true, Started: time.Unix(0, 0), Packets: map[string]uint64{"redirected": 7, "filtered": 0},
-		Endpoints: []control.Endpoint{{Endpoint: netip.MustParseAddrPort("203.0.113.1:500"), Sockets: []map[string]uint64{{"redirected": 3}, {"redirected": 4}}}},
+		Cookies: true, Endpoints: []control.Endpoint{{Filtering: 1, Endpoint: netip.MustParseAddrPort("203.0.113.1:500"), Sockets: []map[string]uint64{{"redirected": 3}, {"redirected": 4}}}},
 		Gateways:  []control.Gateway{{Name: "gw1", Usable: true}, {Name: "gw2", Reason: "<script>"}},
 		Addresses: []control.Address{{Address: netip.MustParseAddr("203.0.113.1"), Installed: true, Listening: true, Answers: true}},
 		Routes:    []control.Route{{Prefix: netip.MustParsePrefix("203.0.113.0/24"), State: "announced"}},
@@ -130,6 +130,7 @@ func TestMetricsAndPageShowTheStatus(t *testing.T) {
 	_, metrics := get(t, h, "GET", "/metrics")
 	for _, want := range []string{
 		`anycastd_packets_total{disposition="redirected",endpoint="203.0.113.1:500"} 7`,
+		`anycastd_sockets_filtering{endpoint="203.0.113.1:500"} 1`, `anycastd_cookies_demanded 1`,
 		`anycastd_packets_total{disposition="filtered",endpoint="203.0.113.1:500"} 0`, `anycastd_gateway_usable{gateway="gw2"} 0`,
 		`anycastd_address_in_place{address="203.0.113.1"} 1`, `anycastd_route_announced{prefix="203.0.113.0/24"} 1`,
 		`anycastd_record_published{address="203.0.113.1",name="vpn.example.net.",type="A",zone="example.net."} 1`, `anycastd_peer_established{neighbor="192.0.2.1"} 0`,
