@@ -111,6 +111,9 @@ func (l *load) run(stop <-chan struct{}, m *meter) {
 		}
 		l.turn(n == 0)
 	}
+	if !l.counting { // stopped early
+		m.begin()
+	}
 	m.end()
 	l.ended = true
 	for len(l.free) < len(l.slots) {
