@@ -13,10 +13,10 @@ import (
 // contestant is a responder that is measured.
 type contestant struct {
 	*lab.Process
-	name, size string
-	to, to6    string // -to of ikeload; to6: by IPv6
-	flags      string
-	window     int // 0: ikeload's own
+	name    string
+	to, to6 string // -to of ikeload; to6: by IPv6
+	flags   string
+	window  int // 0: ikeload's own
 
 	rates, cpu, generator figure // by round; cpu of the responder, of one CPU
 }
@@ -72,7 +72,6 @@ func (b *bench) anycastd(name string, s setup) *contestant {
 		return nil
 	})
 	c := &contestant{Process: daemon.Process, name: name, to6: "[" + p.anycast6 + "]:500"}
-	c.size = fmt.Sprintf("%d gateways, %d IPv4 addresses", s.gateways, s.addresses)
 	var all []string
 	for i := range s.addresses {
 		all = append(all, p.anycast4(i+1)+":500")
@@ -98,8 +97,10 @@ interface = "lo"
 [ike]
 cookie = %q
 [bgp]
-asn       = 64512
-router_id = "192.0.2.1"
+asn        = 64512
+router_id  = "192.0.2.1"
+drain_wait = "0s"
+settle     = "0s"
 [control]
 http = ""
 `, filepath.Join(p.Lab.Dir(), p.Name, "state"), p.prefix4, p.prefix6, strings.Join(addresses, `", "`), s.cookie)

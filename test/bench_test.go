@@ -58,7 +58,7 @@ func (b *bench) rates() (capacity float64) {
 	six := *ours
 	six.name, six.to = "anycastd, IPv6", ours.to6
 	echo, bare, libreswan := b.echo(), b.bareEcho(), b.libreswan()
-	all := []*contestant{ours, &six, echo, bare, libreswan}
+	all := []*contestant{ours, echo, bare, libreswan, &six} // the closest beside each other
 	b.interleave(all)
 	b.table.section("Answers per second of one responder, on a CPU of its own")
 	for _, c := range all {
@@ -92,30 +92,23 @@ func (b *bench) latency(capacity float64) {
 func (b *bench) flatness() {
 	var all []*contestant
 	for _, n := range []int{2, 100, 10_000} {
-		all = append(all, b.anycastd(fmt.Sprintf("gateways%d", n), setup{gateways: n}))
+		all = append(all, b.anycastd(fmt.Sprintf("gateways-%d", n), setup{gateways: n}))
 	}
 	for _, n := range []int{1, 64} {
-		c := b.anycastd(fmt.Sprintf("addresses%d", n), setup{addresses: n})
+		c := b.anycastd(fmt.Sprintf("addresses-%d", n), setup{addresses: n})
 		c.window = 64 * 64 // a whole batch for each address
 		all = append(all, c)
 	}
 	b.interleave(all)
 	b.table.section("Answers per second by size")
 	for i, c := range all {
-		base, flat := all[0], goal{.9, 1.1}
-		if i > 2 {
-			base = all[3]
+		base, note := all[0], ""
+		if i >= 3 {
+			base, note = all[3], fmt.Sprintf("%d requests under way", c.window)
 		}
-		if c == base {
-			flat = noGoal()
-		}
-		note := ""
-		if c.window > 0 {
-			note = fmt.Sprintf("%d requests under way", c.window)
-		}
-		b.table.add(c.size, "%.0f/s", c.rates, noGoal(), note)
+		b.table.add(c.name, "%.0f/s", c.rates, noGoal(), note)
 		if c != base {
-			b.table.add(c.size+" / "+base.size, "%.2f", c.rates.over(base.rates), flat, "")
+			b.table.add(c.name+" / "+base.name, "%.2f", c.rates.over(base.rates), goal{.9, 1.1}, "")
 		}
 	}
 	for _, c := range all {

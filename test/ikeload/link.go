@@ -21,7 +21,7 @@ type link interface {
 }
 
 // ethernet is a link of whole frames: past the sender's own routes and
-// filters, at half the price, and from any address at all.
+// filters, which costs less, and from any address at all.
 type ethernet struct {
 	fd     int
 	frames *batch
