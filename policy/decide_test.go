@@ -324,6 +324,11 @@ func TestExplainSaysWhatThePacketPathDoes(t *testing.T) {
 			t.Fatalf("client %d: want %q, got %q", n, want, e.Change[0])
 		}
 	}
+	back := clientOf(1)
+	back.From = Explain(cfg, &p, view, back).Target.Addr
+	if e := Explain(cfg, &p, view, back); e.Target.Addr == back.From || !strings.HasPrefix(e.Why, "it comes back redirected from "+back.From.String()) {
+		t.Errorf("back from %v: got %v because %q", back.From, e.Target, e.Why)
+	}
 	e := Explain(cfg, &p, view, clientOf(1))
 	if len(e.Candidates) != 3 || e.Candidates[2].Usable || e.Candidates[2].Share != 0 || e.Candidates[0].Share < 0.4 {
 		t.Errorf("want two usable candidates of about half each, got %+v", e.Candidates)

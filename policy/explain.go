@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 )
 
@@ -44,6 +45,11 @@ func Explain(cfg *Config, p *Plan, view *View, c Client) Explanation {
 		return e
 	}
 	e.Why = why(cfg, pool, f, &e)
+	direct := c
+	direct.From = netip.Addr{}
+	if first := p.Table.Pick(direct); first.Gateway != e.Target.Gateway {
+		e.Why = fmt.Sprintf("it comes back redirected from %s, and so is not sent to %s again but to another usable gateway of pool %s", c.From, first.Gateway, pool.name)
+	}
 	e.Change = change(cfg, p, view, c, e.Target)
 	return e
 }

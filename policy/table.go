@@ -54,6 +54,7 @@ func (t *Target) String() string {
 type ring struct {
 	targets []Target
 	slots   slots // indices into targets
+	others  *ring // with SelfFirst, for clients that this host's own gateway failed; nil: none
 }
 
 // poolTable is a pool's rings; an empty ring serves nobody.
@@ -89,6 +90,9 @@ func (t *Table) Pick(c Client) *Target {
 	first := r.at(h)
 	if !t.failed(c.From, first) {
 		return first
+	}
+	if r.others != nil {
+		r = r.others
 	}
 	if t.own(c.From) { // each attempt of its has another SPI, and may reach another gateway
 		h ^= c.SPI
@@ -206,21 +210,33 @@ func newTable(cfg *Config, usable func(*Gateway, family) (Target, bool), prev *T
 
 // newRing builds the ring of the gateways among names that usable admits.
 func (t *Table) newRing(cfg *Config, names []string, f family, usable func(*Gateway, family) (Target, bool), prev *Table) ring {
-	var from []candidate
+	var self, others []candidate
 	targets := map[string]Target{}
 	for _, g := range members(cfg.Gateways, names) {
 		target, ok := usable(g, f)
 		if !ok || g.Weight <= 0 {
 			continue
 		}
-		if cfg.Choose == SelfFirst && g.Self {
-			from = []candidate{{g.Name, 1}}
-			targets[g.Name] = target
-			break
-		}
-		from = append(from, candidate{g.Name, g.Weight})
 		targets[g.Name] = target
+		if cfg.Choose == SelfFirst && g.Self {
+			self = []candidate{{g.Name, 1}}
+			continue
+		}
+		others = append(others, candidate{g.Name, g.Weight})
 	}
+	rest := t.ringOf(others, targets, prev)
+	if len(self) == 0 {
+		return rest
+	}
+	first := t.ringOf(self, targets, prev)
+	if len(rest.targets) > 0 {
+		first.others = &rest
+	}
+	return first
+}
+
+// ringOf builds the ring of the gateways from.
+func (t *Table) ringOf(from []candidate, targets map[string]Target, prev *Table) ring {
 	if len(from) == 0 {
 		return ring{}
 	}

@@ -223,6 +223,12 @@ func TestSelfFirstSendsEveryoneToThisHostsGateway(t *testing.T) {
 		if got := up.Pick(clientOf(n)).Gateway; got != "gw1" {
 			t.Fatalf("usable: want gw1, got %s", got)
 		}
+		back := clientOf(n)
+		for _, back.From = range gws[1].Addresses {
+			if got := up.Pick(back).Gateway; got == "gw1" {
+				t.Fatalf("back from %v: got gw1 again", back.From)
+			}
+		}
 		if got := down.Pick(clientOf(n)).Gateway; got == "gw1" {
 			t.Fatal("unusable: got it all the same")
 		}

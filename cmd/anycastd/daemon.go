@@ -40,7 +40,7 @@ func newDaemon(o *options, cfg *config.Config, log zerolog.Logger) *daemon {
 		Sockets: cfg.Sockets, Cookie: ikefront.CookieMode(cfg.Cookie), CookieAbove: cfg.CookieAbove,
 		CookieSecret: d.cookieSecret(), Refuse: cfg.Unsupported == "refuse",
 		SourceLimit: cfg.SourceLimit, ReplyLimit: cfg.ReplyLimit, ErrorLimit: cfg.ErrorLimit,
-		Notify: func() { d.loop.SocketsChanged() }, Holder: holder,
+		Notify: func() { d.loop.SocketsChanged() }, Holder: holder, UDPErrors: udpErrors,
 	}, d.part("ikefront"))
 	d.host = netlink.New(netlink.Config{Interface: cfg.Interface, Notify: func() { d.loop.HostChanged() }}, d.part("netlink"))
 	d.prober = probe.New(probe.Config{Notify: func(s probe.State) { d.loop.Probed(s) }}, d.part("probe"))

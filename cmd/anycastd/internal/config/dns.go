@@ -24,6 +24,7 @@ func (c *checker) dns(raw *dnsTable, cfg *Config) {
 		cfg.Zones = append(cfg.Zones, c.zone(z, path, name))
 		c.useless(z, path, name, cfg.Policy.Gateways)
 	}
+	c.circular(cfg)
 	for i, s := range raw.Serve.Listen {
 		if path := item("dns.serve.listen", i); !c.faulty(path) {
 			if _, err := endpoint(s, "53"); err != nil {
@@ -68,6 +69,21 @@ func (c *checker) published(raw *zoneTable, path, zone string) []string {
 		}
 	}
 	return out
+}
+
+// circular faults a gateway whose name gets the anycast addresses: its clients
+// would be sent in a circle.
+func (c *checker) circular(cfg *Config) {
+	for _, z := range cfg.Policy.Zones {
+		for _, name := range z.Names {
+			for j, g := range cfg.Policy.Gateways {
+				if g.FQDN+"." == name {
+					c.fault(item("gateway", j)+".fqdn", "gateway.fqdn: %s gets the anycast addresses in %s: clients would be sent in a circle", quote(g.FQDN), quote(z.Name)).
+						suggest("give the gateway a name of its own")
+				}
+			}
+		}
+	}
 }
 
 // useless warns of a zone in which nothing is published.

@@ -17,6 +17,7 @@ func TestDNS(t *testing.T) {
 		"refuses a zone twice":                {zone + "[[dns.zone]]\nname = \"Example.NET.\"\n", []string{"9:8: zone example.net. occurs twice (it is on line 6 already)"}},
 		"refuses a name outside the zone":     {strings.ReplaceAll(zone, "vpn.example.net", "vpn"), []string{`7:10: vpn. is not in the zone example.net. (names are given in full: did you mean "vpn.example.net."?)`}},
 		"refuses a name in a zone like it":    {strings.ReplaceAll(zone, "vpn.example.net", "vpnexample.net"), []string{`7:10: vpnexample.net. is not in the zone example.net. (names are given in full: did you mean "vpnexample.net.example.net."?)`}},
+		"refuses a gateway in a circle":       {zone + "[[gateway]]\nname = \"gw9\"\nfqdn = \"VPN.example.net\"\nredirect_by = \"fqdn\"", []string{`10:8: gateway.fqdn: "vpn.example.net" gets the anycast addresses in "example.net.": clients would be sent in a circle (give the gateway a name of its own)`}},
 		"takes the zone's own name":           {strings.ReplaceAll(zone, "vpn.example.net", "example.net"), nil},
 		"refuses a name twice":                {strings.ReplaceAll(zone, "\"vpn.example.net\"", `"vpn.example.net", "VPN.example.net."`), []string{"7:29: name vpn.example.net. occurs twice (it is on line 7 already)"}},
 		"refuses a wildcard":                  {strings.ReplaceAll(zone, "vpn.", "*."), []string{`7:10: dns.zone.names: "*.example.net" has the character '*'`}},
