@@ -90,3 +90,25 @@ func TestAWholePrefixThatIsLocalCanBeAnsweredFrom(t *testing.T) {
 		}
 	}
 }
+
+// TestTheNodesOwnProbesAreNotLimited: one error notify a second is all that
+// others get, and the node asks each of its four endpoints once a second.
+func TestTheNodesOwnProbesAreNotLimited(t *testing.T) {
+	f := newFabric(newLab(t, "bird", "birdc", "named", "dig", "nsupdate"))
+	standIns(t, f)
+	daemon := startAnycastd(f.front, f.config("[bgp]\n", "[ike]\nerror_limit = 1\n[bgp]\n"))
+	daemon.awaitState("in service")
+	daemon.awaitStatus("answers itself", func(s status) error {
+		if s.State != "in service" {
+			t.Errorf("got %s: %s", s.State, s.Reason)
+		}
+		if n := s.Packets["version_answered"]; n < 24 {
+			return fmt.Errorf("%d answers so far", n)
+		}
+		return nil
+	})
+	s, err := daemon.status()
+	if n := s.Packets["new_version"]; err != nil || n > 0 {
+		t.Errorf("%d probes went unanswered, %v", n, err)
+	}
+}
