@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/anycastd/anycastd/ikefront/ike"
@@ -183,4 +184,44 @@ func (f *fabric) slowLine(t *testing.T) {
 	if out, err := f.client.Try("tc", "qdisc", "add", "dev", "router", "root", "tbf", "rate", "200kbit", "burst", "1600", "limit", "100000"); err != nil {
 		t.Logf("the client's line is fast: %v: %s", err, out)
 	}
+}
+
+// TestTheClientsSettingsOfTheDocumentationWork runs both clients by
+// docs/clients.md: they know nothing but a name.
+func TestTheClientsSettingsOfTheDocumentationWork(t *testing.T) {
+	f := newFabric(newLab(t, "bird", "birdc", "named", "dig", "nsupdate", charonProgram, "swanctl", "certutil", plutoProgram))
+	gateways := f.startGateways()
+	daemon := startAnycastd(f.front, f.config(`, "2001:db8:a::/48"`, "", `, "2001:db8:a::1"`, "")) // the name has one address
+	awaitRoute(f.router, prefix4, "via "+front4)
+	daemon.awaitStatus("has published all names", allPublished)
+	target, err := daemon.target(client4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := ikeSA{LocalID: vpnIdentity, RemoteID: "alice@example.test", LocalIP: target, RemoteIP: netip.MustParseAddr(client4)}
+
+	c := startCharon(f.client, documented(t, "swanctl"))
+	if out, err := c.initiate("vpn"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	mustHaveSA(t, gateways[target.String()], want)
+	c.terminate("vpn")
+	c.Stop()
+
+	p := startPluto(f.client, documented(t, "ipsec"), testSecret)
+	p.initiate()
+	f.Eventually(p.Name+" has an IKE SA", patience, p.established)
+	mustHaveSA(t, gateways[target.String()], want)
+}
+
+// documented returns the client's configuration of this kind in docs/clients.md.
+func documented(t *testing.T, kind string) string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/clients.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```"+kind+"\n")
+	conf, _, _ := strings.Cut(rest, "```")
+	return strings.ReplaceAll(conf, "example.net", "example.test")
 }

@@ -42,8 +42,9 @@ type ikeSA struct {
 }
 
 // startCharon runs charon with this swanctl.conf, and returns when it is loaded.
-func startCharon(h *lab.Host, swanctl string) *charon {
-	h.Mount(h.File("strongswan.conf", charonConf), "/etc/strongswan.conf")
+// Edits are pairs of old and new text of charonConf.
+func startCharon(h *lab.Host, swanctl string, edits ...string) *charon {
+	h.Mount(h.File("strongswan.conf", strings.NewReplacer(edits...).Replace(charonConf)), "/etc/strongswan.conf")
 	h.Mount(filepath.Dir(h.File("swanctl/swanctl.conf", swanctl)), "/etc/swanctl")
 	c := &charon{host: h, Process: h.Start("charon", charonProgram)}
 	c.load(swanctl)
