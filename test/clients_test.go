@@ -31,14 +31,15 @@ func (a answers) plus(b answers) answers {
 
 // read holds the captured packets to d and counts the answers. Each answer must
 // come from where the request went and go to where it came from, hold one
-// notify, and, if a REDIRECT, echo the nonce (RFC 5685 section 3).
+// notify, and, if a REDIRECT, echo the nonce (RFC 5685 section 3); a request
+// with a cookie must not be answered with another.
 func (d dialogue) read(t *testing.T, packets []lab.Packet) (n answers) {
 	t.Helper()
 	type request struct {
-		ike.Request
-		from netip.AddrPort
+		from  netip.AddrPort
+		nonce []byte
 	}
-	requests := map[uint64]request{}
+	asked, plain := map[uint64]request{}, uint64(0)
 	for _, p := range packets {
 		if p.Src.Addr() == d.target || p.Dst.Addr() == d.target {
 			continue
@@ -49,25 +50,30 @@ func (d dialogue) read(t *testing.T, packets []lab.Packet) (n answers) {
 			continue
 		}
 		if r, err := ike.ParseRequest(message); err == nil {
-			requests[r.SPIi] = request{r, p.Src}
+			asked[r.SPIi] = request{p.Src, r.Nonce}
+			if r.Cookie == nil {
+				plain++
+			}
 			continue
 		}
 		h, _ := ike.ParseHeader(message)
 		r, err := ike.ParseResponse(message, h.SPIi)
-		asked := requests[r.SPIi]
-		if err != nil || p.Dst != asked.from || len(r.Payloads) != 1 || len(r.Notifies) != 1 || r.SPIr != 0 || r.MessageID != 0 {
-			t.Errorf("want one notify to %v, got %v > %v %+v, %v", asked.from, p.Src, p.Dst, r, err)
+		if err != nil || p.Dst != asked[r.SPIi].from || len(r.Payloads) != 1 || len(r.Notifies) != 1 || r.SPIr != 0 || r.MessageID != 0 {
+			t.Errorf("want one notify to %v, got %v > %v %+v, %v", asked[r.SPIi].from, p.Src, p.Dst, r, err)
 			continue
 		}
 		to, nonce, redirected := r.Redirect()
 		switch {
-		case redirected && to.Addr == d.target && bytes.Equal(nonce, asked.Nonce):
+		case redirected && to.Addr == d.target && bytes.Equal(nonce, asked[r.SPIi].nonce):
 			n.redirects++
-		case r.Notifies[0].Type == ike.Cookie && asked.Cookie == nil:
+		case r.Notifies[0].Type == ike.Cookie:
 			n.cookies++
 		default:
-			t.Errorf("got %+v for %+v", r, asked)
+			t.Errorf("got %+v", r)
 		}
+	}
+	if n.cookies > plain {
+		t.Errorf("%d cookies for %d requests without one", n.cookies, plain)
 	}
 	return n
 }
@@ -153,7 +159,7 @@ func (f *fabric) mustServe(t *testing.T, cookie string, gateways map[string]*cha
 		}
 	}
 	daemon.awaitStatus("counts what the clients saw", func(s status) error {
-		if s.Packets["cookie_sent"] != want.cookies || s.Packets["redirected"] != want.redirects || s.Packets["cookie_wrong"] != 0 {
+		if s.Packets["cookie_sent"] < want.cookies || s.Packets["redirected"] < want.redirects || s.Packets["cookie_wrong"] != 0 {
 			return fmt.Errorf("want %+v, got %v", want, s.Packets)
 		}
 		return nil

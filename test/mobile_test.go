@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/anycastd/anycastd/ikefront/ike"
 	"github.com/anycastd/anycastd/test/lab"
 )
 
@@ -88,7 +87,7 @@ func (m *mobility) mustBootstrap(t *testing.T, h *lab.Host, iface, node, anycast
 		if p.Src.Port() != 500 || p.Dst.Port() != 500 {
 			t.Errorf("%v > %v", p.Src, p.Dst)
 		}
-		if p.Src == want.anycast && !bytes.Contains(p.Payload[ike.HeaderLen:], []byte{0x40, 0x17, 2, 16}) {
+		if p.Src == want.anycast && !bytes.Contains(p.Payload, []byte{0x40, 0x17, 2, 16}) {
 			t.Errorf("want REDIRECT by identity type 2 of 16 octets, got %x", p.Payload)
 		}
 	}
