@@ -1,10 +1,10 @@
 # The two commands of the README are "make demo" and "make test".
 
-PEERS = bird2 bind9 bind9-dnsutils knot strongswan-charon strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins libnss3-tools nftables tcpdump iproute2 util-linux procps
+PEERS = bird2 bind9 bind9-dnsutils knot strongswan-charon strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins libnss3-tools nftables ethtool tcpdump iproute2 util-linux procps
 LIBRESWAN = bin/peers/libreswan
 PLUTO = $(LIBRESWAN)/usr/libexec/ipsec/pluto
 
-.PHONY: build demo test race lint fuzz peers clean
+.PHONY: build demo test bench race lint fuzz peers clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/anycastd ./cmd/anycastd
@@ -36,13 +36,17 @@ peers:
 	DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends --no-upgrade $(PEERS) $$libraries; \
 	dpkg -x $(LIBRESWAN)/*.deb $(LIBRESWAN)
 
+# What docs/performance.md tells, on 2 CPUs that have nothing else to do.
+bench: peers
+	go test -tags bench -count=1 -timeout 60m -v -run '^TestBench$$' ./test
+
 race: peers
 	go test -race -timeout 30m ./...
 
 lint:
 	test -z "$$(gofmt -l .)"
-	go vet ./...
-	go tool staticcheck ./...
+	go vet -tags bench ./...
+	go tool staticcheck -tags bench ./...
 
 # Each fuzz target in turn, for FUZZTIME.
 FUZZTIME = 10m

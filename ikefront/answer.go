@@ -12,12 +12,15 @@ import (
 type rules struct {
 	table   *policy.Table
 	cookies *cookies
-	shared  *shared
-	now     time.Time
+	limits  *limits
+	refuse  bool
+	self    netip.Addr    // that the datagrams came to
+	now     time.Duration // since the front's start
 }
 
 // answer appends to out the answer to the datagram in from src; nothing, if
-// it gets none. natt says that it came to the NAT traversal port.
+// it gets none. natt says that it came to the NAT traversal port. An answer is
+// never longer than what it answers.
 func answer(out, in []byte, src netip.AddrPort, natt bool, by *rules) ([]byte, Disposition) {
 	if natt {
 		switch kind := sort4500(in, src); kind {
@@ -29,16 +32,45 @@ func answer(out, in []byte, src netip.AddrPort, natt bool, by *rules) ([]byte, D
 		}
 	}
 	r, err := ike.ParseRequest(in)
-	switch {
-	case err == ike.NewVersion:
-		return answerVersion(out, in)
-	case err != nil:
-		return out, ofFault(err)
-	case !r.Supported:
-		return answerUnsupported(out, in, &r, src, by)
-	case by.cookies.demanded && !by.cookies.valid(&r, src.Addr()):
-		return answerCookie(out, in, &r, src, by)
+	if err != nil {
+		return answerFault(out, in, &r, err, src, by)
 	}
+	if !r.Supported {
+		if !by.refuse {
+			return out, NoSupport
+		}
+		return answerError(out, in, initHeader(&r), src, by, complaint{ike.NoProposalChosen, nil, Refused, NoSupport})
+	}
+	return answerSupported(out, in, &r, src, by)
+}
+
+// answerSupported answers the request of a client that supports redirect, with
+// a cookie if that is demanded of everybody or if its source has little left of
+// its share: with a valid one, the client gets a share that others can't use up
+// by forging its address.
+func answerSupported(out, in []byte, r *ike.Request, src netip.AddrPort, by *rules) ([]byte, Disposition) {
+	proven := r.Cookie != nil && by.cookies.valid(r, src.Addr())
+	share := by.limits.sources
+	if proven {
+		share = by.limits.proven
+	}
+	bucket := share.of(src.Addr())
+	demanded := by.cookies.demanded || !by.cookies.never && bucket.low(by.now, share.rate)
+	var reply []byte
+	var d Disposition
+	if demanded && !proven {
+		reply, d = answerCookie(out, in, r, src, by)
+	} else {
+		reply, d = answerRedirect(out, in, r, src, by)
+	}
+	if d.answered() && bucket.take(1, by.now, share.rate) == 0 {
+		return out, SourceLimited
+	}
+	return reply, d
+}
+
+// answerRedirect sends r's client to its gateway.
+func answerRedirect(out, in []byte, r *ike.Request, src netip.AddrPort, by *rules) ([]byte, Disposition) {
 	target := by.table.Pick(policy.Client{Source: src.Addr(), SPI: r.SPIi, From: r.From})
 	if target == nil {
 		return out, NoGateway
@@ -47,43 +79,67 @@ func answer(out, in []byte, src netip.AddrPort, natt bool, by *rules) ([]byte, D
 	if target.FQDN != "" {
 		to = ike.GatewayID{FQDN: target.FQDN}
 	}
-	if ike.RedirectSize(&r, to) > len(in) {
+	if ike.RedirectSize(r, to) > len(in) {
 		return out, ReplyTooLong
 	}
-	return ike.AppendRedirect(out, &r, to), Redirected
-}
-
-// answerUnsupported refuses a client that can't be redirected, if the operator
-// wants that. It ends strongSwan's attempt at once and for good.
-func answerUnsupported(out, in []byte, r *ike.Request, src netip.AddrPort, by *rules) ([]byte, Disposition) {
-	if !by.shared.refuse || ike.NotifySize(0) > len(in) || !by.shared.refusals.over(src.Addr(), by.now) {
-		return out, NoSupport
-	}
-	return ike.AppendInitNotify(out, r, ike.NoProposalChosen, nil), Refused
+	return ike.AppendRedirect(out, r, to), Redirected
 }
 
 // answerCookie asks r's client to come again with a cookie. One that came with
 // a wrong one is taken as one without (RFC 7296 section 2.6), but only now and
 // then.
 func answerCookie(out, in []byte, r *ike.Request, src netip.AddrPort, by *rules) ([]byte, Disposition) {
-	if r.Cookie != nil && !by.shared.renewals.over(src.Addr(), by.now) {
+	if r.Cookie != nil && !by.limits.renewals.take(src.Addr(), by.now) {
 		return out, CookieWrong
 	}
 	if ike.NotifySize(cookieLen) > len(in) {
 		return out, ReplyTooLong
 	}
 	cookie := by.cookies.keys[0].cookie(r, src.Addr())
-	return ike.AppendInitNotify(out, r, ike.Cookie, cookie[:]), CookieSent
+	return ike.AppendNotify(out, initHeader(r), ike.Cookie, cookie[:]), CookieSent
 }
 
-// answerVersion answers a request of a higher major version, unless that
-// would amplify it (RFC 7296 section 2.5).
-func answerVersion(out, in []byte) ([]byte, Disposition) {
-	h, _ := ike.ParseHeader(in)
-	if uint64(h.Length) != uint64(len(in)) || ike.NotifySize(0) > len(in) {
-		return out, NewVersion
+// answerFault tells the sender of what is no valid request what is wrong with
+// it, if that is a thing to be told: a higher version or a critical payload
+// (RFC 7296 section 2.5), or the payloads of what is an IKE_SA_INIT request by
+// its header.
+func answerFault(out, in []byte, r *ike.Request, fault error, src netip.AddrPort, by *rules) ([]byte, Disposition) {
+	silent := ofFault(fault)
+	switch silent {
+	case NewVersion:
+		h, _ := ike.ParseHeader(in)
+		if uint64(h.Length) != uint64(len(in)) {
+			return out, silent
+		}
+		return answerError(out, in, h, src, by, complaint{ike.InvalidMajorVersion, nil, VersionAnswered, silent})
+	case CriticalPayload:
+		return answerError(out, in, initHeader(r), src, by, complaint{ike.UnsupportedCriticalPayload, []byte{r.Unknown}, CriticalAnswered, silent})
+	case Malformed:
+		return answerError(out, in, initHeader(r), src, by, complaint{ike.InvalidSyntax, nil, SyntaxAnswered, silent})
 	}
-	return ike.AppendNotify(out, h, ike.InvalidMajorVersion, nil), VersionAnswered
+	return out, silent
+}
+
+// complaint is an error notify, with what becomes of a datagram that gets it
+// and of one that doesn't.
+type complaint struct {
+	notify       ike.NotifyType
+	data         []byte
+	told, silent Disposition
+}
+
+// answerError answers the request with header h with c, unless that would be
+// longer than the request, or one error notify too many.
+func answerError(out, in []byte, h ike.Header, src netip.AddrPort, by *rules, c complaint) ([]byte, Disposition) {
+	if ike.NotifySize(len(c.data)) > len(in) || !by.limits.refuse(src.Addr(), by.self, by.now) {
+		return out, c.silent
+	}
+	return ike.AppendNotify(out, h, c.notify, c.data), c.told
+}
+
+// initHeader is what an unauthenticated answer to r needs of its header.
+func initHeader(r *ike.Request) ike.Header {
+	return ike.Header{SPIi: r.SPIi, Exchange: ike.ExchangeInit, Flags: ike.FlagInitiator}
 }
 
 // kind4500 is what a datagram to port 4500 is.

@@ -3,6 +3,7 @@ package ikefront
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -37,7 +38,9 @@ func byAddress() *policy.Table {
 // by returns the rules of a front that has table t and asks for no cookies.
 func by(t *policy.Table) *rules {
 	f := New(Config{Cookie: CookieNever}, zerolog.Nop())
-	return &rules{table: t, cookies: f.shared.cookies.Load(), shared: &f.shared, now: time.Now()}
+	f.Set(t)
+	r := f.shared.rules(netip.MustParseAddr("203.0.113.1"))
+	return &r
 }
 
 // request returns an IKE_SA_INIT request that supports redirect.
@@ -50,7 +53,32 @@ func request() []byte {
 // change returns the request with octet i set to v.
 func change(i int, v byte) []byte { b := request(); b[i] = v; return b }
 
-func TestEachDatagramHasOneDisposition(t *testing.T) {
+// datagram is one that comes, and what becomes of it.
+type datagram struct {
+	in    []byte
+	src   netip.AddrPort // default: client
+	natt  bool
+	table *policy.Table // default: byAddress
+	cut   bool          // so short that the socket filter drops it
+	want  Disposition
+}
+
+func (d *datagram) from() netip.AddrPort {
+	if d.src.IsValid() {
+		return d.src
+	}
+	return client
+}
+
+func (d *datagram) by() *policy.Table {
+	if d.table != nil {
+		return d.table
+	}
+	return byAddress()
+}
+
+// datagrams returns one for each thing that can become of one.
+func datagrams() map[string]datagram {
 	marker := make([]byte, 4)
 	plain := ike.Init{SPIi: 1, Nonce: bytes.Repeat([]byte{9}, 32), Group: 31, KE: bytes.Repeat([]byte{1}, 32)}
 	critical := request()
@@ -59,13 +87,7 @@ func TestEachDatagramHasOneDisposition(t *testing.T) {
 	small := ike.Init{SPIi: 1, Nonce: bytes.Repeat([]byte{9}, 16), Group: 31, KE: []byte{1}, Supported: true}.Append(nil)
 	long := table(policy.Gateway{FQDN: string(bytes.Repeat([]byte("a"), 255)), RedirectBy: policy.ByFQDN})
 	other := netip.MustParseAddrPort("192.0.2.7:40000")
-	for name, tc := range map[string]struct {
-		in    []byte
-		src   netip.AddrPort
-		natt  bool
-		table *policy.Table
-		want  Disposition
-	}{
+	return map[string]datagram{
 		"a client that supports redirect":               {in: request(), want: Redirected},
 		"behind the marker on 4500":                     {in: append(marker, request()...), natt: true, want: Redirected},
 		"without the marker on 4500, from port 500":     {in: request(), natt: true, want: Redirected},
@@ -80,24 +102,25 @@ func TestEachDatagramHasOneDisposition(t *testing.T) {
 		"IKEv1":                                         {in: change(17, 0x10), want: OldVersion},
 		"version 3":                                     {in: ike.AppendAliveProbe(nil, 1), want: VersionAnswered},
 		"version 3, a header alone: answer longer":      {in: ike.Header{SPIi: 1, Version: 0x30, Flags: 8, Length: 28}.Append(nil), want: NewVersion},
-		"version 3, wrong length":                       {in: change(17, 0x30)[:100], want: NewVersion},
+		"version 3, wrong length":                       {in: change(17, 0x30)[:100], cut: true, want: NewVersion},
 		"response":                                      {in: change(19, 0x20), want: Response},
 		"a response in version 3":                       {in: ike.Header{SPIi: 1, Version: 0x30, Flags: 0x28, Length: 28}.Append(nil), want: Response},
 		"IKE_AUTH":                                      {in: change(18, 35), want: OtherExchange},
-		"truncated":                                     {in: request()[:60], want: Malformed},
-		"unknown critical payload":                      {in: critical, want: CriticalPayload},
+		"truncated":                                     {in: request()[:60], want: BadHeader},
+		"message id 1":                                  {in: change(23, 1), want: BadHeader},
+		"a payload that would loop":                     {in: change(31, 0), want: SyntaxAnswered},
+		"a header alone: answer longer":                 {in: ike.Header{SPIi: 1, Version: 0x20, Exchange: 34, Flags: 8, Length: 28}.Append(nil), cut: true, want: Malformed},
+		"unknown critical payload":                      {in: critical, want: CriticalAnswered},
 		"no support of redirect":                        {in: plain.Append(nil), want: NoSupport},
 		"no gateway":                                    {in: request(), table: &policy.Table{}, want: NoGateway},
 		"a gateway's name longer than the request allows": {in: small, table: long, want: ReplyTooLong},
-	} {
+	}
+}
+
+func TestEachDatagramHasOneDisposition(t *testing.T) {
+	for name, tc := range datagrams() {
 		t.Run(name, func(t *testing.T) {
-			if tc.table == nil {
-				tc.table = byAddress()
-			}
-			if !tc.src.IsValid() {
-				tc.src = client
-			}
-			reply, got := answer(nil, tc.in, tc.src, tc.natt, by(tc.table))
+			reply, got := answer(nil, tc.in, tc.from(), tc.natt, by(tc.by()))
 			if got != tc.want {
 				t.Errorf("want %s, got %s", tc.want, got)
 			}
@@ -170,6 +193,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(ike.AppendAliveProbe(nil, 1), false)
 	rules := by(byAddress())
 	f.Fuzz(func(t *testing.T, in []byte, natt bool) {
+		rules.now += time.Second // so that no limit ends the test
 		reply, d := answer(nil, in, client, natt, rules)
 		if len(reply) > max(len(in), ike.MarkerLen) {
 			t.Fatalf("%d octets for %d", len(reply), len(in))
@@ -180,10 +204,32 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
+// BenchmarkAnswer is the cost of an answer, sockets apart, by the number of
+// gateways: it should be flat.
 func BenchmarkAnswer(b *testing.B) {
-	in, out, rules := request(), make([]byte, 0, replyLen), by(byAddress())
-	b.ReportAllocs()
-	for b.Loop() {
-		answer(out, in, client, false, rules)
+	for _, n := range []int{2, 100, 10_000} {
+		b.Run(fmt.Sprintf("%d gateways", n), func(b *testing.B) {
+			in, out, rules := request(), make([]byte, 0, replyLen), limited(Config{SourceLimit: 1000, ReplyLimit: 1000000, ErrorLimit: 100})
+			rules.table = manyGateways(n)
+			b.ReportAllocs()
+			for i := uint32(0); b.Loop(); i++ {
+				src := netip.AddrFrom4([4]byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)})
+				if _, d := answer(out, in, netip.AddrPortFrom(src, 500), false, rules); d != Redirected {
+					b.Fatal(d)
+				}
+				rules.now += time.Microsecond
+			}
+		})
 	}
+}
+
+// manyGateways returns a table of n gateways of equal weight.
+func manyGateways(n int) *policy.Table {
+	cfg, health := policy.Config{}, map[netip.Addr]policy.Health{}
+	for i := range n {
+		a := netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)})
+		cfg.Gateways = append(cfg.Gateways, policy.Gateway{Name: fmt.Sprintf("gw%d", i), Weight: 100, Addresses: []netip.Addr{a}, RedirectBy: policy.ByAddress})
+		health[a] = policy.Health{State: policy.Up}
+	}
+	return policy.Decide(&cfg, &policy.View{Health: health}, time.Unix(0, 0)).Table
 }

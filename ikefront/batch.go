@@ -36,7 +36,8 @@ type batch struct {
 	requests []byte
 	replies  []byte
 	queued   int
-	kinds    [batchLen]Disposition // of the queued answers
+	asked    [batchLen]uint8       // by which datagram, for each queued answer
+	fates    [batchLen]Disposition // of the datagrams received
 }
 
 // newBatch returns a batch with its buffers in place; free gives them back.
@@ -97,16 +98,20 @@ func (b *batch) request(i int) ([]byte, netip.AddrPort) {
 // reply returns the empty buffer for the next answer.
 func (b *batch) reply() []byte { return b.replies[b.queued*replyLen:][:0:replyLen] }
 
-// queue queues reply, written into the buffer that reply gave, as the answer
-// to the i-th datagram.
-func (b *batch) queue(i int, reply []byte, d Disposition) {
+// became notes what becomes of the i-th datagram, and queues its answer, if it
+// has one, written into the buffer that reply gave.
+func (b *batch) became(i int, reply []byte, d Disposition) {
+	b.fates[i] = d
+	if !d.answered() {
+		return
+	}
 	o := &b.out[b.queued].hdr
 	o.Name, o.Namelen = b.in[i].hdr.Name, b.in[i].hdr.Namelen
 	o.Control, o.Controllen = b.in[i].hdr.Control, b.in[i].hdr.Controllen
 	anyInterface(b.controls[i][:])
 	b.outVec[b.queued].Base = &reply[0]
 	b.outVec[b.queued].SetLen(len(reply))
-	b.kinds[b.queued] = d
+	b.asked[b.queued] = uint8(i)
 	b.queued++
 }
 
@@ -126,22 +131,34 @@ func anyInterface(control []byte) {
 	}
 }
 
-// send sends the queued answers and counts each. What the kernel does not take
-// at once is counted and given up: the client asks again.
-func (b *batch) send(fd int, counts *Counters) {
-	for at := 0; at < b.queued; {
-		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.out[at])), uintptr(b.queued-at), unix.MSG_DONTWAIT, 0, 0)
+// send sends the first allowed of the queued answers. What the kernel does not
+// take at once is given up: the client asks again.
+func (b *batch) send(fd, allowed int) {
+	for _, i := range b.asked[allowed:b.queued] {
+		b.fates[i] = TotalLimited
+	}
+	for at := 0; at < allowed; {
+		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.out[at])), uintptr(allowed-at), unix.MSG_DONTWAIT, 0, 0)
 		if errno == unix.EINTR {
 			continue
 		}
 		if errno != 0 { // the first of them failed; none was sent
-			counts[SendFailed].Add(1)
-			at++
-			continue
+			b.fates[b.asked[at]] = SendFailed
+			n = 1
 		}
-		for range n {
-			counts[b.kinds[at]].Add(1)
-			at++
+		at += int(n)
+	}
+}
+
+// count counts what has become of the first n datagrams.
+func (b *batch) count(n int, counts *Counters) {
+	var sums [Dispositions]uint8
+	for _, d := range b.fates[:n] {
+		sums[d]++
+	}
+	for d, sum := range sums {
+		if sum > 0 {
+			counts[d].Add(uint64(sum))
 		}
 	}
 }

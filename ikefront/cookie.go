@@ -5,9 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
-	"math/rand/v2"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/dchest/siphash"
@@ -38,10 +36,6 @@ const (
 	// asking: an answer without a cookie in between would differ from the one
 	// to the first transmission.
 	calmDown = 10 * time.Second
-	// wrongPause is how long a source that sent a wrong cookie waits for the
-	// next new one. libreswan and iked answer every cookie at once: two nodes
-	// with different secrets would keep them going at 10,000 requests/s.
-	wrongPause = 250 * time.Millisecond
 )
 
 // cookieLen is the length of our cookies: the epoch's low octet and a 128-bit MAC.
@@ -79,14 +73,16 @@ func (k *cookieKey) cookie(r *ike.Request, src netip.Addr) (c [cookieLen]byte) {
 
 // cookies is what a node knows at one time of its cookies; it is immutable.
 type cookies struct {
-	demanded bool
+	demanded bool         // of everybody
+	never    bool         // of nobody, whatever happens
 	keys     [3]cookieKey // of this epoch, the one before, and the next, for clocks that run ahead
 }
 
 // newCookies returns the keys for the time now.
-func newCookies(secret []byte, now time.Time, demanded bool) *cookies {
+func newCookies(cfg *Config, now time.Time, demanded bool) *cookies {
 	epoch := epochOf(now)
-	return &cookies{demanded, [3]cookieKey{newCookieKey(secret, epoch), newCookieKey(secret, epoch-1), newCookieKey(secret, epoch+1)}}
+	key := func(epoch uint64) cookieKey { return newCookieKey(cfg.CookieSecret, epoch) }
+	return &cookies{demanded, cfg.Cookie == CookieNever, [3]cookieKey{key(epoch), key(epoch - 1), key(epoch + 1)}}
 }
 
 // epochOf returns the number of the epoch that now lies in.
@@ -105,28 +101,6 @@ func (c *cookies) valid(r *ike.Request, src netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-// pauses remembers, for a fixed number of hashed sources, when each last got
-// a new cookie for a wrong one. Sources that share a place share the pause.
-type pauses struct {
-	k0, k1 uint64
-	since  time.Time
-	last   [1 << 14]atomic.Uint32 // milliseconds after since
-}
-
-// newPauses returns empty pauses with a key of their own.
-func newPauses(now time.Time) *pauses {
-	return &pauses{k0: rand.Uint64(), k1: rand.Uint64(), since: now.Add(-wrongPause)}
-}
-
-// over says whether src may get a cookie for a wrong one, and begins its pause
-// if so.
-func (p *pauses) over(src netip.Addr, now time.Time) bool {
-	addr := src.As16()
-	place := &p.last[siphash.Hash(p.k0, p.k1, addr[:])%uint64(len(p.last))]
-	at, last := uint32(now.Sub(p.since)/time.Millisecond), place.Load()
-	return at-last >= uint32(wrongPause/time.Millisecond) && place.CompareAndSwap(last, at)
 }
 
 // thermostat turns the demand for cookies on and off.

@@ -19,8 +19,7 @@ var (
 // demanding returns the rules of a front that asks everybody for cookies.
 func demanding(secret []byte, now time.Time) *rules {
 	f := New(Config{Cookie: CookieAlways, CookieSecret: secret}, zerolog.Nop())
-	f.shared.renewals, f.shared.refusals = newPauses(now), newPauses(now)
-	return &rules{table: byAddress(), cookies: newCookies(secret, now, true), shared: &f.shared, now: now}
+	return &rules{table: byAddress(), cookies: newCookies(&Config{CookieSecret: secret}, now, true), limits: f.shared.limits}
 }
 
 // hello is a client's request as a value, to be changed and sent again.
@@ -102,7 +101,7 @@ func TestAWrongCookieGetsOneNewOneAndThenSilenceForAWhile(t *testing.T) {
 	for range 1000 {
 		_, d := answer(nil, in, client, false, by)
 		counts[d]++
-		by.now = by.now.Add(time.Millisecond)
+		by.now += time.Millisecond
 	}
 	if counts[CookieSent] != 4 || counts[CookieWrong] != 996 {
 		t.Errorf("1000 requests in a second: want 4 cookies, got %v", counts)
@@ -139,7 +138,8 @@ func TestAClientWithoutSupportIsRefusedIfSoConfiguredNowAndThen(t *testing.T) {
 	h := hello()
 	h.Supported = false
 	rules := demanding(secret, noon)
-	rules.shared.refuse = true
+	rules.refuse = true
+	rules.limits.refusals = newBuckets(rate{refusalPause, refusalPause}, 128)
 	reply, d := answer(nil, h.Append(nil), client, false, rules)
 	r, err := ike.ParseResponse(reply, h.SPIi)
 	if d != Refused || err != nil || len(r.Notifies) != 1 || r.Notifies[0].Type != ike.NoProposalChosen || r.SPIr != 0 {
@@ -148,7 +148,7 @@ func TestAClientWithoutSupportIsRefusedIfSoConfiguredNowAndThen(t *testing.T) {
 	if _, d := answer(nil, h.Append(nil), client, false, rules); d != NoSupport {
 		t.Errorf("again at once: want %s, got %s", NoSupport, d)
 	}
-	rules.now = noon.Add(wrongPause)
+	rules.now += refusalPause
 	if _, d := answer(nil, h.Append(nil), client, false, rules); d != Refused {
 		t.Errorf("after the pause: want %s, got %s", Refused, d)
 	}

@@ -5,20 +5,14 @@
 package ikefront
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"fmt"
-	"maps"
 	"net/netip"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
-	"golang.org/x/sys/unix"
 
 	"github.com/anycastd/anycastd/policy"
 )
@@ -30,7 +24,17 @@ type Config struct {
 	CookieAbove  int    // requests/s, all sockets together, from which CookieAuto asks for cookies
 	CookieSecret []byte // CookieSecretLen octets, the same on all nodes of an address
 	Refuse       bool   // answer clients without redirect support with NO_PROPOSAL_CHOSEN
+	SourceLimit  int    // answers/s to one IPv4 address or IPv6 /56, and as many to its clients with a cookie; 0: no limit
+	ReplyLimit   int    // answers/s in all; 0: no limit
+	ErrorLimit   int    // error notifies/s in all; 0: no limit
 
+	// Bind gives the port that the sockets for a service port are bound to,
+	// where something outside rewrites one into the other. An endpoint keeps
+	// the name of its service port everywhere. Nil: the service port itself.
+	Bind func(service uint16) uint16
+	// UDPErrors returns the namespace's counts. Nil: what the kernel drops is
+	// put down to full queues or, while there is one, to the filter.
+	UDPErrors func() (ipv4, ipv6 UDPErrors)
 	// Notify is called when a socket has broken and its endpoint is closed:
 	// call Listen again. Nil: nobody asks.
 	Notify func()
@@ -43,9 +47,10 @@ type Config struct {
 type shared struct {
 	table    atomic.Pointer[policy.Table]
 	cookies  atomic.Pointer[cookies]
+	watchers atomic.Pointer[watchers] // nil: nobody watches
+	limits   *limits
 	refuse   bool
-	refusals *pauses // of clients without redirect support
-	renewals *pauses // of clients with a wrong cookie
+	start    time.Time
 }
 
 // Front answers on a changing set of addresses by a changing table.
@@ -56,9 +61,17 @@ type Front struct {
 
 	mu     sync.Mutex
 	open   map[netip.AddrPort][]*socket
-	gone   map[netip.AddrPort]*Counters // of sockets closed since the start
+	counts map[netip.AddrPort][]apart // of each socket of an endpoint that was ever open
+	errors [2]UDPErrors               // of IPv4 and IPv6, when last looked at
 	closed bool
 	serve  sync.WaitGroup
+}
+
+// apart keeps the counters of sockets, each of which has a CPU of its own, out
+// of one cache line.
+type apart struct {
+	Counters
+	_ [64]byte
 }
 
 // New returns a Front with an empty table and no sockets.
@@ -66,119 +79,25 @@ func New(cfg Config, log zerolog.Logger) *Front {
 	if cfg.Sockets <= 0 {
 		cfg.Sockets = runtime.GOMAXPROCS(0)
 	}
-	f := &Front{cfg: cfg, log: log, open: map[netip.AddrPort][]*socket{}, gone: map[netip.AddrPort]*Counters{}}
+	f := &Front{cfg: cfg, log: log, open: map[netip.AddrPort][]*socket{}, counts: map[netip.AddrPort][]apart{}}
 	now := time.Now()
 	f.shared.table.Store(&policy.Table{})
-	f.shared.cookies.Store(newCookies(cfg.CookieSecret, now, cfg.Cookie == CookieAlways))
-	f.shared.refuse, f.shared.refusals, f.shared.renewals = cfg.Refuse, newPauses(now), newPauses(now)
+	f.shared.cookies.Store(newCookies(&cfg, now, cfg.Cookie == CookieAlways))
+	f.shared.limits, f.shared.refuse, f.shared.start = newLimits(&cfg), cfg.Refuse, now
 	return f
 }
 
 // Set makes t the table for every packet from now on.
 func (f *Front) Set(t *policy.Table) { f.shared.table.Store(t) }
 
-// Listen makes the open sockets those of want: missing ones are opened,
-// others closed, the rest left alone. It returns the errors of the endpoints
-// that could not be opened; the others are open.
-func (f *Front) Listen(want []netip.AddrPort) map[netip.AddrPort]error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for at := range f.open {
-		if f.closed || !slices.Contains(want, at) {
-			f.close(at)
-		}
-	}
-	failed := map[netip.AddrPort]error{}
-	for _, at := range want {
-		if f.closed {
-			failed[at] = errors.New("the front is closed")
-		} else if f.open[at] == nil {
-			if err := f.listen(at); err != nil {
-				failed[at] = err
-			}
-		}
-	}
-	return failed
-}
+// CookiesDemanded says whether every client is asked for a cookie at present.
+func (f *Front) CookiesDemanded() bool { return f.shared.cookies.Load().demanded }
 
-// listen opens all sockets of at, or none.
-func (f *Front) listen(at netip.AddrPort) error {
-	var group []*socket
-	for range f.cfg.Sockets {
-		s, err := open(at, &f.shared)
-		if err != nil {
-			for _, s := range group {
-				s.conn.Close()
-				s.batch.free()
-			}
-			return f.listenError(at, err)
-		}
-		group = append(group, s)
-	}
-	for _, s := range group {
-		f.serve.Go(func() {
-			err := s.serve()
-			close(s.done)
-			if err != nil {
-				f.log.Error().Err(err).Stringer("at", at).Msg("a socket broke")
-				f.drop(at)
-				if f.cfg.Notify != nil {
-					f.cfg.Notify()
-				}
-			}
-		})
-	}
-	f.open[at] = group
-	f.log.Info().Stringer("at", at).Int("sockets", len(group)).Msg("answering IKE")
-	return nil
-}
-
-// listenError says what stands in the way of at.
-func (f *Front) listenError(at netip.AddrPort, err error) error {
-	switch {
-	case errors.Is(err, unix.EADDRINUSE):
-		who := "another IKE daemon on this host"
-		if f.cfg.Holder != nil {
-			who = cmp.Or(f.cfg.Holder(at), who)
-		}
-		return fmt.Errorf("UDP %s is taken by %s; let it bind its own addresses only, or run it in a network namespace of its own: %w", at, who, err)
-	case errors.Is(err, unix.EACCES):
-		return fmt.Errorf("UDP %s needs CAP_NET_BIND_SERVICE: %w", at, err)
-	}
-	return err
-}
-
-// drop closes the sockets of at after one of them broke, so that the next
-// Listen opens them again.
-func (f *Front) drop(at netip.AddrPort) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.close(at)
-}
-
-// close closes the sockets of at and keeps their counts.
-func (f *Front) close(at netip.AddrPort) {
-	group, ok := f.open[at]
-	if !ok {
-		return
-	}
-	delete(f.open, at)
-	if f.gone[at] == nil {
-		f.gone[at] = new(Counters)
-	}
-	for _, s := range group {
-		s.conn.Close()
-		<-s.done
-		f.gone[at].add(&s.counts)
-	}
-	f.log.Info().Stringer("at", at).Msg("no longer answering IKE")
-}
-
-// Run turns the cookies' keys and the demand for them. It returns nil when ctx
-// ends, with all sockets closed and their goroutines gone. No socket can be
-// opened after that.
+// Run turns the cookies' keys and the demand for them, and opens the sockets'
+// gates after floods. It returns nil when ctx ends, with all sockets closed and
+// their goroutines gone. No socket can be opened after that.
 func (f *Front) Run(ctx context.Context) error {
-	f.turnCookies(ctx)
+	f.turn(ctx)
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()
@@ -187,9 +106,9 @@ func (f *Front) Run(ctx context.Context) error {
 	return nil
 }
 
-// turnCookies looks at the clock and the rate of requests each second until
-// ctx ends.
-func (f *Front) turnCookies(ctx context.Context) {
+// turn looks at the clock, the rate of requests and the kernel's counts each
+// second until ctx ends.
+func (f *Front) turn(ctx context.Context) {
 	heat, before, at := thermostat{above: uint64(f.cfg.CookieAbove)}, f.requests(), time.Now()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -200,59 +119,67 @@ func (f *Front) turnCookies(ctx context.Context) {
 		case <-tick.C:
 		}
 		requests, now := f.requests(), time.Now()
-		rate := uint64(float64(requests-before) / now.Sub(at).Seconds())
+		f.turnCookies(&heat, uint64(float64(requests-before)/now.Sub(at).Seconds()), now)
 		before, at = requests, now
-		demanded := f.cfg.Cookie == CookieAlways || f.cfg.Cookie == CookieAuto && heat.feel(rate, now)
-		was := f.shared.cookies.Load()
-		if was.demanded != demanded {
-			f.log.Warn().Bool("demanded", demanded).Uint64("requests_per_second", rate).Msg("cookies")
-		}
-		if was.demanded != demanded || was.keys[0].epoch != epochOf(now) {
-			f.shared.cookies.Store(newCookies(f.cfg.CookieSecret, now, demanded))
-		}
+		f.turnGates(now)
 	}
 }
 
-// requests returns how many valid IKE_SA_INIT requests have come since the start.
-func (f *Front) requests() (n uint64) {
-	for _, counts := range f.Counts() {
-		for d, c := range counts {
-			if Disposition(d).request() {
-				n += c
+// turnCookies puts the keys of now in place, and the demand for cookies at this
+// rate of requests/s.
+func (f *Front) turnCookies(heat *thermostat, rate uint64, now time.Time) {
+	demanded := f.cfg.Cookie == CookieAlways || f.cfg.Cookie == CookieAuto && heat.feel(rate, now)
+	was := f.shared.cookies.Load()
+	if was.demanded != demanded {
+		what := "too many requests: cookies are demanded"
+		if !demanded {
+			what = "fewer requests: cookies are no longer demanded"
+		}
+		f.log.Warn().Uint64("requests_per_second", rate).Msg(what)
+	}
+	if was.demanded != demanded || was.keys[0].epoch != epochOf(now) {
+		f.shared.cookies.Store(newCookies(&f.cfg, now, demanded))
+	}
+}
+
+// turnGates counts what the kernel has dropped, and opens the gates of the
+// sockets that junk no longer floods.
+func (f *Front) turnGates(now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.account()
+	for at, group := range f.open {
+		var shut, opened int
+		var failed error
+		for _, s := range group {
+			turned, err := s.gate.turn(s.filtered, now)
+			switch {
+			case err != nil && !s.told:
+				failed, s.told = err, true
+			case turned && s.gate.was:
+				shut++
+			case turned:
+				opened++
 			}
 		}
+		f.tellGates(at, shut, opened, failed)
 	}
-	return n
 }
 
-// Listening returns the endpoints that have open sockets.
-func (f *Front) Listening() []netip.AddrPort {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.SortedFunc(maps.Keys(f.open), netip.AddrPort.Compare)
+// tellGates logs what has become of the gates of an endpoint's sockets.
+func (f *Front) tellGates(at netip.AddrPort, shut, opened int, failed error) {
+	if shut > 0 {
+		f.log.Warn().Stringer("at", at).Int("sockets", shut).Msg("a flood of junk: the kernel drops it before it is read")
+	}
+	if opened > 0 {
+		f.log.Info().Stringer("at", at).Int("sockets", opened).Msg("the flood of junk is over: everything is read again")
+	}
+	if failed != nil {
+		f.log.Error().Err(failed).Stringer("at", at).Msg("the kernel takes no filter against a flood of junk")
+	}
 }
 
-// Counts returns how many datagrams each endpoint has had since the start, by
-// disposition.
-func (f *Front) Counts() map[netip.AddrPort][Dispositions]uint64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	sums := map[netip.AddrPort]*Counters{}
-	for at, c := range f.gone {
-		sums[at] = new(Counters)
-		sums[at].add(c)
-	}
-	for at, group := range f.open {
-		if sums[at] == nil {
-			sums[at] = new(Counters)
-		}
-		for _, s := range group {
-			sums[at].add(&s.counts)
-		}
-	}
-	out := map[netip.AddrPort][Dispositions]uint64{}
-	for at, c := range sums {
-		out[at] = c.values()
-	}
-	return out
+// rules returns what the answers of the next batch at address self go by.
+func (s *shared) rules(self netip.Addr) rules {
+	return rules{table: s.table.Load(), cookies: s.cookies.Load(), limits: s.limits, refuse: s.refuse, self: self, now: time.Since(s.start)}
 }

@@ -2,9 +2,11 @@ package ikefront
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,7 +47,7 @@ func running(t *testing.T) *Front {
 func ask(t *testing.T, conn *net.UDPConn, in []byte) []byte {
 	t.Helper()
 	buf := make([]byte, 2000)
-	for range 50 {
+	for range 150 {
 		if _, err := conn.Write(in); err != nil {
 			t.Fatal(err)
 		}
@@ -69,17 +71,31 @@ func dial(t *testing.T, at netip.AddrPort) *net.UDPConn {
 	return conn
 }
 
+// count returns how many datagrams of disposition d have come to at.
+func count(f *Front, at netip.AddrPort, d Disposition) (n uint64) {
+	for _, counts := range f.Endpoints()[at].Sockets {
+		n += counts[d]
+	}
+	return n
+}
+
+// eventually waits until ok.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 30 s: %s", what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // awaitCount waits until at has had a datagram of disposition d: an answer may
 // arrive before it is counted.
 func awaitCount(t *testing.T, f *Front, at netip.AddrPort, d Disposition) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for f.Counts()[at][d] == 0 {
-		if time.Now().After(deadline) {
-			t.Fatalf("no datagram was counted as %s", d)
-		}
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, "a datagram is counted as "+d.String(), func() bool { return count(f, at, d) > 0 })
 }
 
 func TestAFrontAnswersOnEveryAddress(t *testing.T) {
@@ -136,7 +152,7 @@ func TestGarbageNeitherStopsNorStallsTheFront(t *testing.T) {
 		conn.Write(junk)
 	}
 	ask(t, dial(t, at), request())
-	awaitCount(t, f, at, Malformed)
+	awaitCount(t, f, at, BadHeader)
 	awaitCount(t, f, at, Redirected)
 }
 
@@ -166,7 +182,7 @@ func TestListenIsLevelTriggered(t *testing.T) {
 	if got := f.Listening(); len(got) != 1 || got[0] != b {
 		t.Errorf("want only %v, got %v", b, got)
 	}
-	if got := f.Counts()[a][Redirected]; got == 0 {
+	if got := count(f, a, Redirected); got == 0 {
 		t.Error("the counts of a closed endpoint are lost")
 	}
 }
@@ -205,7 +221,11 @@ func TestABrokenSocketIsOpenedAgain(t *testing.T) {
 	f, at := running(t), freePort(t, "127.0.0.1")
 	f.Set(byAddress())
 	f.Listen([]netip.AddrPort{at})
-	f.drop(at)
+	f.mu.Lock()
+	group := f.open[at]
+	f.mu.Unlock()
+	f.drop(at, group)
+	f.drop(at, group) // another of them
 	if failed := f.Listen([]netip.AddrPort{at}); len(failed) != 0 {
 		t.Fatal(failed)
 	}
@@ -218,9 +238,9 @@ func TestSetChangesTheTableForTheNextPacket(t *testing.T) {
 	conn := dial(t, at)
 	unserved := func() {
 		t.Helper()
-		before := f.Counts()[at][NoGateway]
+		before := count(f, at, NoGateway)
 		deadline := time.Now().Add(10 * time.Second)
-		for f.Counts()[at][NoGateway] == before {
+		for count(f, at, NoGateway) == before {
 			if time.Now().After(deadline) {
 				t.Fatal("no request went unserved")
 			}
@@ -233,4 +253,48 @@ func TestSetChangesTheTableForTheNextPacket(t *testing.T) {
 	ask(t, conn, request())
 	f.Set(&policy.Table{})
 	unserved()
+}
+
+func TestAnEndpointThatIsBoundElsewhereGoesByItsServicePort(t *testing.T) {
+	f, bound := running(t), freePort(t, "127.0.0.1")
+	f.cfg.Bind = func(uint16) uint16 { return bound.Port() }
+	f.Set(byAddress())
+	at := netip.AddrPortFrom(bound.Addr(), ike.NATTPort)
+	if failed := f.Listen([]netip.AddrPort{at}); len(failed) != 0 {
+		t.Fatal(failed)
+	}
+	marked := append(make([]byte, ike.MarkerLen), request()...)
+	if reply := ask(t, dial(t, bound), marked); len(reply) < ike.MarkerLen || [4]byte(reply) != [4]byte{} {
+		t.Errorf("want an answer with a marker, as on port 4500, got %x", reply)
+	}
+	if got := f.Listening(); len(got) != 1 || got[0] != at {
+		t.Errorf("want it named %v, got %v", at, got)
+	}
+	awaitCount(t, f, at, Redirected)
+}
+
+func TestTheErrorOfATakenPortNamesItsHolderAndTheWaysOut(t *testing.T) {
+	other, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	taken := other.LocalAddr().(*net.UDPAddr).AddrPort()
+	holder := func(at netip.AddrPort) string { return fmt.Sprintf("the holder of %v", at) }
+	service := netip.AddrPortFrom(taken.Addr(), 500)
+	elsewhere := func(uint16) uint16 { return taken.Port() }
+	for _, tc := range []struct {
+		cfg  Config
+		at   netip.AddrPort
+		want string
+	}{
+		{Config{Holder: holder}, taken, "UDP %v is taken by the holder of %[1]v; let it bind its own addresses only or run it in a network namespace of its own, or set port_conflict = \"nft\""},
+		{Config{Holder: holder, Bind: elsewhere}, service, "UDP %v, the stand-in for port 500, is taken by the holder of %[1]v; let that one use another port"},
+		{Config{}, taken, "UDP %v is taken by another IKE daemon on this host; "},
+	} {
+		err := New(tc.cfg, zerolog.Nop()).Listen([]netip.AddrPort{tc.at})[tc.at]
+		if want := fmt.Sprintf(tc.want, taken); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("want %q, got %v", want, err)
+		}
+	}
 }

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
 	"time"
 
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/anycastd/anycastd/ikefront/ike"
@@ -20,17 +22,22 @@ const receiveBuffer = 8 << 20
 
 // socket is one UDP socket with its goroutine's state.
 type socket struct {
+	at     netip.AddrPort // the endpoint that it serves
 	conn   *net.UDPConn
 	raw    syscall.RawConn
 	natt   bool
 	shared *shared
-	counts Counters
+	counts *Counters
 	batch  *batch
+	gate   gate
 	done   chan struct{} // closed when serve has ended
+
+	filtered uint64 // by the gate, in the last second; only the Front knows
+	told     bool   // that the gate can't be shut; only the Front knows
 }
 
-// open opens a socket bound to at.
-func open(at netip.AddrPort, shared *shared) (*socket, error) {
+// open opens a socket for at that is bound to bound and counts in counts.
+func open(at, bound netip.AddrPort, shared *shared, counts *Counters) (*socket, error) {
 	network := "udp4"
 	if at.Addr().Is6() {
 		network = "udp6"
@@ -42,7 +49,7 @@ func open(at netip.AddrPort, shared *shared) (*socket, error) {
 		}
 		return optErr
 	}}
-	conn, err := lc.ListenPacket(context.Background(), network, at.String())
+	conn, err := lc.ListenPacket(context.Background(), network, bound.String())
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +64,28 @@ func open(at netip.AddrPort, shared *shared) (*socket, error) {
 		udp.Close()
 		return nil, err
 	}
-	return &socket{conn: udp, raw: raw, natt: at.Port() == ike.NATTPort, shared: shared, batch: b, done: make(chan struct{})}, nil
+	s := &socket{
+		at: at, conn: udp, raw: raw, natt: at.Port() == ike.NATTPort, shared: shared, counts: counts, batch: b,
+		gate: gate{raw: raw}, done: make(chan struct{}),
+	}
+	s.gate.program, err = bpf.Assemble(newFilter(s.natt, shared.refuse))
+	return s, err
+}
+
+// lastBatches bounds what is still answered when a socket is to be closed.
+const lastBatches = 1024
+
+// finish ends the socket's goroutine and answers what it had not come to.
+func (s *socket) finish() {
+	_ = s.conn.SetReadDeadline(time.Unix(1, 0)) // it fails on a closed socket alone
+	<-s.done
+	_ = s.raw.Control(func(fd uintptr) {
+		for range lastBatches {
+			if more, err := s.step(int(fd)); !more || err != nil {
+				return
+			}
+		}
+	})
 }
 
 // setOptions sets what must stand before the bind: several sockets on one
@@ -68,26 +96,28 @@ func setOptions(fd int, v6 bool) error {
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
 	}
-	opts := []struct{ level, name int }{
-		{unix.SOL_SOCKET, unix.SO_REUSEPORT}, {unix.SOL_IP, unix.IP_FREEBIND}, {unix.SOL_IP, unix.IP_PKTINFO},
+	// Go sets SO_BROADCAST; with it a request from a forged broadcast address
+	// would be answered to all hosts of that link.
+	opts := []struct{ level, name, value int }{
+		{unix.SOL_SOCKET, unix.SO_BROADCAST, 0}, {unix.SOL_SOCKET, unix.SO_REUSEPORT, 1},
+		{unix.SOL_IP, unix.IP_FREEBIND, 1}, {unix.SOL_IP, unix.IP_PKTINFO, 1},
 	}
 	if v6 {
-		opts = []struct{ level, name int }{
-			{unix.SOL_SOCKET, unix.SO_REUSEPORT}, {unix.SOL_IPV6, unix.IPV6_V6ONLY},
-			{unix.SOL_IPV6, unix.IPV6_FREEBIND}, {unix.SOL_IPV6, unix.IPV6_RECVPKTINFO},
+		opts = []struct{ level, name, value int }{
+			{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1}, {unix.SOL_IPV6, unix.IPV6_V6ONLY, 1},
+			{unix.SOL_IPV6, unix.IPV6_FREEBIND, 1}, {unix.SOL_IPV6, unix.IPV6_RECVPKTINFO, 1},
 		}
 	}
 	for _, o := range opts {
-		if err := unix.SetsockoptInt(fd, o.level, o.name, 1); err != nil {
+		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
 			return fmt.Errorf("socket option %d/%d: %w", o.level, o.name, err)
 		}
 	}
 	return nil
 }
 
-// serve answers until the socket is closed.
+// serve answers until the socket is closed or to be closed.
 func (s *socket) serve() error {
-	defer s.batch.free()
 	step := s.step // one closure for all turns: the loop must not allocate
 	var failed error
 	turn := func(fd uintptr) bool {
@@ -97,7 +127,7 @@ func (s *socket) serve() error {
 	}
 	for {
 		if err := s.raw.Read(turn); err != nil {
-			if errors.Is(err, net.ErrClosed) {
+			if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
 				return nil
 			}
 			return err
@@ -120,16 +150,22 @@ func (s *socket) step(fd int) (bool, error) {
 	default:
 		return false, err
 	}
-	by := rules{table: s.shared.table.Load(), cookies: s.shared.cookies.Load(), shared: s.shared, now: time.Now()}
+	by, junk := s.shared.rules(s.at.Addr()), 0
 	for i := range n {
 		in, src := s.batch.request(i)
 		reply, d := answer(s.batch.reply(), in, src, s.natt, &by)
-		if d.answered() {
-			s.batch.queue(i, reply, d)
-			continue
+		s.batch.became(i, reply, d)
+		if d.junk(by.refuse) {
+			junk++
 		}
-		s.counts[d].Add(1)
 	}
-	s.batch.send(fd, &s.counts)
+	s.batch.send(fd, by.limits.total.take(s.batch.queued, by.now, by.limits.totals))
+	s.batch.count(n, s.counts)
+	if watchers := s.shared.watchers.Load(); watchers != nil {
+		watchers.tell(s, n, &by)
+	}
+	if s.gate.feel(junk, by.now) {
+		s.gate.shut(fd)
+	}
 	return true, nil
 }

@@ -108,12 +108,12 @@ func marked(t *testing.T) []string {
 	return ours
 }
 
-// running runs h until the end of the test.
-func running(t *testing.T, h *Host) {
+// running calls run until the end of the test.
+func running(t *testing.T, run func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- h.Run(ctx) }()
+	go func() { done <- run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		select {

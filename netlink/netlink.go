@@ -1,6 +1,9 @@
-// Package netlink puts the anycast addresses on this host and keeps them there.
+// Package netlink puts the anycast addresses on this host and keeps them there,
+// and rewrites UDP ports where the one that clients ask for is another's.
 // What it adds it marks, in the kernel, so that a later process still knows it.
-// It never removes an address without that mark, and never routes or filters.
+// It never removes an address without that mark or touches a table of another
+// name, and never routes; all it filters is what is sent to a rewritten socket
+// past the rewriting.
 package netlink
 
 import (

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/rs/zerolog"
 	vnl "github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -24,17 +25,38 @@ const (
 // us, also once whenever it has begun to watch: what came before was not seen.
 // It returns nil when ctx ends, and removes nothing then.
 func (h *Host) Run(ctx context.Context) error {
+	w := watch{
+		what: "the host's addresses", protocol: unix.NETLINK_ROUTE,
+		groups:    []uint{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR},
+		concerned: h.concerned, notify: h.cfg.Notify, log: h.log,
+	}
+	return w.run(ctx)
+}
+
+// watch hears of changes in the kernel. The subscriptions of vnl are not used:
+// they do not pass on IFA_PROTO.
+type watch struct {
+	what      string
+	protocol  int
+	groups    []uint // of netlink's multicast
+	concerned func([]syscall.NetlinkMessage) bool
+	notify    func() // may be nil
+	log       zerolog.Logger
+}
+
+// run is Run, of a Host or another.
+func (w *watch) run(ctx context.Context) error {
 	backoff := minBackoff
 	for {
 		began := time.Now()
-		err := h.watch(ctx)
+		err := w.once(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if time.Since(began) > maxBackoff {
 			backoff = minBackoff
 		}
-		h.log.Warn().Err(err).Dur("again_in", backoff).Msg("watching the host's addresses was interrupted")
+		w.log.Warn().Err(err).Dur("again_in", backoff).Msgf("watching %s was interrupted", w.what)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -44,9 +66,9 @@ func (h *Host) Run(ctx context.Context) error {
 	}
 }
 
-// watch notifies until its subscription or ctx ends.
-func (h *Host) watch(ctx context.Context) error {
-	s, err := subscribe()
+// once notifies until its subscription or ctx ends.
+func (w *watch) once(ctx context.Context) error {
+	s, err := w.subscribe()
 	if err != nil {
 		return err
 	}
@@ -54,7 +76,7 @@ func (h *Host) watch(ctx context.Context) error {
 	changed := make(chan struct{}, 1)
 	changed <- struct{}{}
 	ended := make(chan error, 1)
-	go func() { ended <- h.receive(s, changed) }()
+	go func() { ended <- w.receive(s, changed) }()
 	for {
 		select {
 		case <-ctx.Done():
@@ -63,13 +85,13 @@ func (h *Host) watch(ctx context.Context) error {
 		case err := <-ended:
 			return err
 		case <-changed:
-			h.notify(ctx, changed)
+			w.tell(ctx, changed)
 		}
 	}
 }
 
-// notify lets a burst of changes pass, then tells of it once.
-func (h *Host) notify(ctx context.Context, changed <-chan struct{}) {
+// tell lets a burst of changes pass, then tells of it once.
+func (w *watch) tell(ctx context.Context, changed <-chan struct{}) {
 	select {
 	case <-ctx.Done():
 		return
@@ -79,17 +101,16 @@ func (h *Host) notify(ctx context.Context, changed <-chan struct{}) {
 	case <-changed:
 	default:
 	}
-	if h.cfg.Notify != nil {
-		h.cfg.Notify()
+	if w.notify != nil {
+		w.notify()
 	}
 }
 
-// subscribe opens a socket that hears of every address and link. The
-// subscriptions of vnl are not used: they do not pass on IFA_PROTO.
-func subscribe() (*nl.NetlinkSocket, error) {
-	s, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
+// subscribe opens a socket that hears of every change in the groups.
+func (w *watch) subscribe() (*nl.NetlinkSocket, error) {
+	s, err := nl.Subscribe(w.protocol, w.groups...)
 	if err != nil {
-		return nil, fmt.Errorf("subscribing to address changes: %w", err)
+		return nil, fmt.Errorf("subscribing to changes of %s: %w", w.what, permission(err))
 	}
 	if err := s.SetReceiveBufferSize(receiveBuffer, true); err != nil {
 		err = s.SetReceiveBufferSize(receiveBuffer, false) // without CAP_NET_ADMIN: as much as is allowed
@@ -102,13 +123,13 @@ func subscribe() (*nl.NetlinkSocket, error) {
 }
 
 // receive signals what concerns us, until the socket is closed or overflows.
-func (h *Host) receive(s *nl.NetlinkSocket, changed chan<- struct{}) error {
+func (w *watch) receive(s *nl.NetlinkSocket, changed chan<- struct{}) error {
 	for {
 		msgs, from, err := s.Receive()
 		if err != nil {
 			return err
 		}
-		if from.Pid != nl.PidKernel || !h.concerned(msgs) {
+		if from.Pid != nl.PidKernel || !w.concerned(msgs) {
 			continue
 		}
 		select {

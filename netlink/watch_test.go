@@ -25,7 +25,7 @@ func TestExternalChangesAreToldAndRepaired(t *testing.T) {
 			notify, told := notices()
 			h := newHost(t, Config{Interface: "va", Notify: notify})
 			set(t, h, v4, v6)
-			running(t, h)
+			running(t, h.Run)
 			await(t, told) // the watch has begun
 
 			ip(t, strings.Fields(tc.do)...)
@@ -49,7 +49,7 @@ func TestALinkThatComesIsTold(t *testing.T) {
 	if err := h.Set(t.Context(), prefixes(v4)); err == nil {
 		t.Fatal("want an error without the link")
 	}
-	running(t, h)
+	running(t, h.Run)
 	await(t, told)
 	link(t, "va")
 	await(t, told)
@@ -65,7 +65,7 @@ func TestALinkOfOursThatIsRemovedIsToldAndMadeAgain(t *testing.T) {
 	h := newHost(t, Config{Interface: "anycast0", Notify: notify})
 	h.kind = "bridge"
 	set(t, h, v4)
-	running(t, h)
+	running(t, h.Run)
 	await(t, told)
 	ip(t, "link", "del", "anycast0")
 	await(t, told)
@@ -79,7 +79,7 @@ func TestOurOwnChangesAndStrangersAreNotTold(t *testing.T) {
 	namespace(t)
 	notify, told := notices()
 	h := newHost(t, Config{Interface: "lo", Notify: notify})
-	running(t, h)
+	running(t, h.Run)
 	await(t, told)
 	for range 20 {
 		set(t, h, v4, v6)
@@ -103,7 +103,7 @@ func TestALostSubscriptionIsTakenUpAgain(t *testing.T) {
 	notify, told := notices()
 	h := newHost(t, Config{Interface: "lo", Notify: notify})
 	set(t, h, v4)
-	running(t, h)
+	running(t, h.Run)
 	await(t, told)
 
 	h.mu.Lock() // holds up the reader
@@ -133,7 +133,7 @@ func TestRunEndsWithItsContextAndLeavesTheAddresses(t *testing.T) {
 	set(t, h, v4)
 	before := openFiles(t)
 	for range 5 {
-		t.Run("once", func(t *testing.T) { running(t, h) })
+		t.Run("once", func(t *testing.T) { running(t, h.Run) })
 	}
 	if diff := cmp.Diff([]string{v4 + " lo"}, marked(t)); diff != "" {
 		t.Error(diff)

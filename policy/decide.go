@@ -44,6 +44,7 @@ func (d *decision) admit(g *Gateway, f family) (Target, bool) {
 func (d *decision) usable(g *Gateway, f family) (Target, Fact) {
 	t := Target{Gateway: g.Name}
 	t.Addr, _ = g.family(f)
+	t.Other, _ = g.family(1 - f)
 	if why, drained := d.view.Drained[g.Name]; drained {
 		return t, Fact{false, "drained: " + why}
 	}

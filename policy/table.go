@@ -22,6 +22,7 @@ type Client struct {
 type Target struct {
 	Gateway string     `json:"gateway"`
 	Addr    netip.Addr `json:"address"`        // in the client's family; invalid if the gateway has none there
+	Other   netip.Addr `json:"-"`              // in the other family, by which it may have redirected the client
 	FQDN    string     `json:"fqdn,omitempty"` // names the gateway instead of Addr, unless empty
 }
 
@@ -89,6 +90,9 @@ func (t *Table) Pick(c Client) *Target {
 	if !t.failed(c.From, first) {
 		return first
 	}
+	if t.own(c.From) { // each attempt of its has another SPI, and may reach another gateway
+		h ^= c.SPI
+	}
 	const tries = 4 // by weight; each misses with the share that the failed gateway has
 	for range tries {
 		if next := r.at(splitmix(&h)); next.Gateway != first.Gateway {
@@ -102,8 +106,11 @@ func (t *Table) Pick(c Client) *Target {
 // redirected by that very gateway, or comes back to us from the target that
 // the same table gave it (RFC 5685 section 9.3).
 func (t *Table) failed(from netip.Addr, target *Target) bool {
-	return from.IsValid() && (from == target.Addr || slices.Contains(t.anycast, from))
+	return from.IsValid() && (from == target.Addr || from == target.Other || t.own(from))
 }
+
+// own says whether a is an anycast address of this node.
+func (t *Table) own(a netip.Addr) bool { return slices.Contains(t.anycast, a) }
 
 // Serves says whether any client of a's family gets a gateway.
 func (t *Table) Serves(a netip.Addr) bool {

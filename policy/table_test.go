@@ -27,7 +27,8 @@ func gateways(n int) []Gateway {
 // everyUp admits each gateway by its address.
 func everyUp(g *Gateway, f family) (Target, bool) {
 	a, ok := g.family(f)
-	return Target{Gateway: g.Name, Addr: a}, ok
+	other, _ := g.family(1 - f)
+	return Target{Gateway: g.Name, Addr: a, Other: other}, ok
 }
 
 // clientOf returns an IPv4 client by number.
@@ -132,7 +133,7 @@ func TestAClientThatComesBackGetsAnotherGateway(t *testing.T) {
 	for n := range uint32(1000) {
 		c := clientOf(n)
 		first := *table.Pick(c)
-		for _, from := range []netip.Addr{anycast, first.Addr} {
+		for _, from := range []netip.Addr{anycast, first.Addr, first.Other} {
 			c.From = from
 			if again := table.Pick(c); again.Gateway == first.Gateway {
 				t.Fatalf("client %d back from %v was sent to %s again", n, from, first.Gateway)
@@ -142,6 +143,15 @@ func TestAClientThatComesBackGetsAnotherGateway(t *testing.T) {
 		if again := table.Pick(c); *again != first {
 			t.Fatalf("client %d redirected by a stranger: want %v, got %v", n, first, *again)
 		}
+	}
+	c := clientOf(7)
+	c.From = anycast
+	reached := map[string]bool{}
+	for c.SPI = range 100 {
+		reached[table.Pick(c).Gateway] = true
+	}
+	if len(reached) != 2 {
+		t.Errorf("coming back again and again: want both others, got %v", reached)
 	}
 	uneven := gateways(2)
 	uneven[0].Weight, uneven[1].Weight = 990, 10

@@ -39,6 +39,7 @@ func newDaemon(o *options, cfg *config.Config, log zerolog.Logger) *daemon {
 	d.front = ikefront.New(ikefront.Config{
 		Sockets: cfg.Sockets, Cookie: ikefront.CookieMode(cfg.Cookie), CookieAbove: cfg.CookieAbove,
 		CookieSecret: d.cookieSecret(), Refuse: cfg.Unsupported == "refuse",
+		SourceLimit: cfg.SourceLimit, ReplyLimit: cfg.ReplyLimit, ErrorLimit: cfg.ErrorLimit,
 		Notify: func() { d.loop.SocketsChanged() }, Holder: holder,
 	}, d.part("ikefront"))
 	d.host = netlink.New(netlink.Config{Interface: cfg.Interface, Notify: func() { d.loop.HostChanged() }}, d.part("netlink"))

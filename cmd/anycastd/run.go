@@ -18,6 +18,7 @@ import (
 	"github.com/anycastd/anycastd/cmd/anycastd/internal/config"
 	"github.com/anycastd/anycastd/cmd/anycastd/internal/control"
 	"github.com/anycastd/anycastd/cmd/anycastd/internal/web"
+	"github.com/anycastd/anycastd/ikefront"
 	"github.com/anycastd/anycastd/policy"
 )
 
@@ -201,6 +202,11 @@ func (d *daemon) Status(ctx context.Context) (control.Status, error) { return d.
 // Explain is part of web.Daemon.
 func (d *daemon) Explain(ctx context.Context, c policy.Client) (policy.Explanation, error) {
 	return d.loop.Explain(ctx, c)
+}
+
+// Watch is part of web.Daemon. No prefix: everybody.
+func (d *daemon) Watch(clients netip.Prefix, perSecond int) (seen <-chan ikefront.Seen, stop func()) {
+	return d.front.Watch(clients, perSecond)
 }
 
 // Reload reads the configuration again. With faults the running one stays.

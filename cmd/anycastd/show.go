@@ -73,6 +73,8 @@ func printStatus(w io.Writer, s *control.Status) {
 		}
 		part.print(w, s)
 	}
+	fmt.Fprintf(w, "\nENDPOINTS\n")
+	printEndpoints(w, s)
 	fmt.Fprintf(w, "\nPACKETS\n")
 	printPackets(w, s)
 }
@@ -122,6 +124,24 @@ func printPeers(w io.Writer, s *control.Status) {
 		t.row(p.Address, p.ASN, p.State, since(p.Since), p.Announced, p.Reason)
 	}
 	t.flush()
+}
+
+func printEndpoints(w io.Writer, s *control.Status) {
+	t := newTable(w, "ENDPOINT", "SOCKETS", "FILTERING", "RECEIVED", "REDIRECTED", "QUEUE_FULL", "FILTERED")
+	for _, e := range s.Endpoints {
+		sum := map[string]uint64{}
+		for _, socket := range e.Sockets {
+			for d, n := range socket {
+				sum[d] += n
+				sum["received"] += n
+			}
+		}
+		t.row(e.Endpoint, len(e.Sockets), e.Filtering, sum["received"], sum["redirected"], sum["queue_full"], sum["filtered"])
+	}
+	t.flush()
+	if s.Cookies {
+		fmt.Fprintln(w, "every client is asked for a cookie")
+	}
 }
 
 func printPackets(w io.Writer, s *control.Status) {

@@ -13,7 +13,7 @@ type Request struct {
 	Cookie    []byte     // of N(COOKIE) as the first payload; nil if none (RFC 7296 section 2.6)
 	Supported bool       // N(REDIRECT_SUPPORTED) or, as strongSwan does after a redirect, N(REDIRECTED_FROM) instead
 	From      netip.Addr // of N(REDIRECTED_FROM): who redirected the client to us; invalid if nobody did
-	Unknown   uint8      // the payload type behind a Critical fault
+	Unknown   uint8      // the payload type behind a Critical fault, to be told to the client (RFC 7296 section 2.5)
 }
 
 // ParseRequest reads the IKE_SA_INIT request that is the whole of b (RFC 7296
@@ -110,10 +110,10 @@ func (r *Request) notify(body []byte, first bool) Fault {
 		r.Supported = true
 	case RedirectedFrom:
 		id, rest, ok := parseGatewayID(n.Data)
-		if !ok || len(rest) != 0 || !id.Addr.IsValid() { // never an FQDN: RFC 5685 section 9.3
+		if !ok || len(rest) != 0 {
 			return BadPayload
 		}
-		r.Supported, r.From = true, id.Addr
+		r.Supported, r.From = true, id.Addr // an FQDN, which RFC 5685 section 9.3 does not have, says no more than support
 	case Cookie:
 		if len(n.Data) < 1 || len(n.Data) > 64 { // RFC 7296 section 2.6
 			return BadPayload

@@ -100,12 +100,6 @@ func AppendNotify(dst []byte, h Header, t NotifyType, data []byte) []byte {
 	return append(dst, data...)
 }
 
-// AppendInitNotify appends the IKE_SA_INIT response to r that holds one
-// unauthenticated notify, such as COOKIE (RFC 7296 section 2.6).
-func AppendInitNotify(dst []byte, r *Request, t NotifyType, data []byte) []byte {
-	return AppendNotify(dst, Header{SPIi: r.SPIi, Exchange: ExchangeInit, Flags: FlagInitiator}, t, data)
-}
-
 // AppendAliveProbe appends the one request that every known gateway answers
 // without work: major version 3, one unknown status notify. strongSwan and
 // libreswan answer INVALID_MAJOR_VERSION even under attack, iked

@@ -32,6 +32,9 @@ type Config struct {
 	CookieSecret string // content of the file, trimmed, at least 32 octets; "": this node makes its own
 	Unsupported  string // drop or refuse
 	PortConflict string // fail or nft
+	ReplyLimit   int    // answers/s in all; 0: no limit
+	SourceLimit  int    // answers/s to one IPv4 address or IPv6 /56; 0: no limit
+	ErrorLimit   int    // error notifies/s in all; 0: no limit
 
 	XDPInterfaces []string // none: no fast path
 	XDPMode       string   // auto, native or generic

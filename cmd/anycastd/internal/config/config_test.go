@@ -33,6 +33,9 @@ ports         = [500]
 sockets       = 3
 cookie        = "always"
 cookie_above  = 1_000
+reply_limit   = 5000
+reply_limit_source = 50
+error_limit   = 0
 unsupported   = "refuse"
 port_conflict = "nft"
 
@@ -124,6 +127,7 @@ func fullConfig() *Config {
 			Zones: []policy.Zone{{Name: "example.net.", Names: []string{"vpn.example.net."}, Gateways: true, TTL: 60}},
 		},
 		Ports: []uint16{500}, Sockets: 3, Cookie: "always", CookieAbove: 1000, Unsupported: "refuse", PortConflict: "nft",
+		ReplyLimit: 5000, SourceLimit: 50,
 		XDPInterfaces: []string{"eth0"}, XDPMode: "native",
 		Probes: map[string]Probe{
 			"fra-gw1": {Every: 2 * time.Second, Timeout: time.Second, Rise: 4, Fall: 5},
@@ -214,7 +218,8 @@ func TestLoad_defaults_what_is_left_out(t *testing.T) {
 			Addresses: []netip.Addr{addr("203.0.113.1"), addr("2001:db8::1")},
 			Choose:    policy.Sticky, Key: policy.BySource, DrainWait: 5 * time.Second, Settle: 2 * time.Second,
 		},
-		Ports: []uint16{500, 4500}, Cookie: "auto", CookieAbove: 20000, Unsupported: "drop", PortConflict: "fail", XDPMode: "auto",
+		Ports: []uint16{500, 4500}, Cookie: "auto", CookieAbove: 20000, Unsupported: "drop", PortConflict: "fail",
+		ReplyLimit: 1000000, SourceLimit: 1000, ErrorLimit: 100, XDPMode: "auto",
 		Probes: map[string]Probe{}, BGP: BGP{ListenPort: -1},
 		Socket: "/run/anycastd/control.sock", HTTP: "127.0.0.1:9650",
 	}

@@ -41,6 +41,9 @@ type ikeTable struct {
 	CookieSecret string   `toml:"cookie_secret_file"`
 	Unsupported  string   `toml:"unsupported" default:"drop" oneof:"drop refuse"`
 	PortConflict string   `toml:"port_conflict" default:"fail" oneof:"fail nft"`
+	ReplyLimit   int64    `toml:"reply_limit" default:"1000000" range:"0 2147483647"`
+	SourceLimit  int64    `toml:"reply_limit_source" default:"1000" range:"0 2147483647"`
+	ErrorLimit   int64    `toml:"error_limit" default:"100" range:"0 2147483647"`
 	XDP          xdpTable `toml:"xdp"`
 }
 

@@ -26,6 +26,7 @@ func (c *checker) node(raw *nodeTable, cfg *Config) {
 func (c *checker) ike(raw *ikeTable, cfg *Config) {
 	cfg.Sockets, cfg.CookieAbove = int(raw.Sockets), int(raw.CookieAbove)
 	cfg.Cookie, cfg.Unsupported, cfg.PortConflict = raw.Cookie, raw.Unsupported, raw.PortConflict
+	cfg.ReplyLimit, cfg.SourceLimit, cfg.ErrorLimit = int(raw.ReplyLimit), int(raw.SourceLimit), int(raw.ErrorLimit)
 	cfg.XDPInterfaces, cfg.XDPMode = raw.XDP.Interfaces, raw.XDP.Mode
 	once := unique[int64](c, "port")
 	for i, p := range raw.Ports {

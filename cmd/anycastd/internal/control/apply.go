@@ -18,6 +18,7 @@ const (
 	selfEvery   = time.Second
 	selfTimeout = 500 * time.Millisecond
 	selfFall    = 3
+	selfRise    = 3 // so that whoever makes probes get lost can't make the route flap fast
 )
 
 // gatewayPort is where gateways are probed, and where a redirected client goes.
@@ -98,7 +99,7 @@ func (l *Loop) applyProbes() {
 	}
 	for _, at := range l.asked.endpoints {
 		if l.view.Own[at.Addr()].Listening.OK {
-			want = append(want, probe.Target{Addr: at, Every: selfEvery, Timeout: selfTimeout, Rise: 1, Fall: selfFall})
+			want = append(want, probe.Target{Addr: at, Every: selfEvery, Timeout: selfTimeout, Rise: selfRise, Fall: selfFall})
 		}
 	}
 	if slices.Equal(want, l.asked.targets) {

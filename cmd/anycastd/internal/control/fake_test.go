@@ -40,6 +40,8 @@ type world struct {
 	targets   []probe.Target
 	table     *policy.Table
 	loop      *Loop
+
+	redirected, lost uint64 // datagrams
 }
 
 // note records a call and fails or hangs it as told.
@@ -113,9 +115,16 @@ func (f fakeFront) Listen(want []netip.AddrPort) map[netip.AddrPort]error {
 	return failed
 }
 
-func (f fakeFront) Counts() map[netip.AddrPort][ikefront.Dispositions]uint64 {
-	return map[netip.AddrPort][ikefront.Dispositions]uint64{{}: {ikefront.Redirected: 7}}
+func (f fakeFront) Endpoints() (out map[netip.AddrPort]ikefront.Endpoint) {
+	f.set(func() {
+		out = map[netip.AddrPort]ikefront.Endpoint{netip.MustParseAddrPort("203.0.113.1:500"): {
+			Sockets: []ikefront.Counts{{ikefront.Redirected: f.redirected}, {ikefront.NoSupport: 2, ikefront.QueueFull: f.lost}}, Filtering: 1,
+		}}
+	})
+	return out
 }
+
+func (f fakeFront) CookiesDemanded() bool { return true }
 
 type fakeSpeaker struct{ *world }
 

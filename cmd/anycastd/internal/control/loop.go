@@ -32,7 +32,8 @@ type Host interface {
 type Front interface {
 	Set(*policy.Table)
 	Listen([]netip.AddrPort) map[netip.AddrPort]error
-	Counts() map[netip.AddrPort][ikefront.Dispositions]uint64
+	Endpoints() map[netip.AddrPort]ikefront.Endpoint
+	CookiesDemanded() bool
 }
 
 // Speaker announces routes; *bgp.Speaker is one.
@@ -75,6 +76,7 @@ type Loop struct {
 	view    policy.View
 	plan    policy.Plan
 	probes  map[netip.AddrPort]probe.State
+	pulses  map[netip.AddrPort]pulse
 	problem error            // why the loop was told to stop, if that was no wish
 	overdue <-chan time.Time // when a stop is to be ended by force; nil: none is under way
 
@@ -94,7 +96,7 @@ type Loop struct {
 func New(cfg *config.Config, parts Parts, log zerolog.Logger) *Loop {
 	l := &Loop{
 		parts: parts, log: log, events: make(chan func(), 1024), questions: make(chan func()), ended: make(chan struct{}),
-		probes: map[netip.AddrPort]probe.State{}, zones: map[string]*zone{},
+		probes: map[netip.AddrPort]probe.State{}, pulses: map[netip.AddrPort]pulse{}, zones: map[string]*zone{},
 	}
 	l.view.Routes = map[netip.Prefix]policy.RouteState{}
 	l.view.Own = map[netip.Addr]policy.Own{}
@@ -126,20 +128,22 @@ func (l *Loop) Run(ctx context.Context) error {
 		l.tasks.Go(func() { l.routes.run(ctx) })
 		l.tasks.Go(func() { l.neighbors.run(ctx) })
 	}
+	beat := time.NewTicker(selfEvery)
+	defer beat.Stop()
 	for {
 		l.startZones()
 		l.decide()
 		if l.plan.Stopped {
 			return l.problem
 		}
-		if !l.wait(ctx) {
+		if !l.wait(ctx, beat.C) {
 			return l.problem
 		}
 	}
 }
 
 // wait returns true when it is time for another decision, false when ctx ends.
-func (l *Loop) wait(ctx context.Context) bool {
+func (l *Loop) wait(ctx context.Context, beat <-chan time.Time) bool {
 	var due <-chan time.Time
 	if !l.plan.Next.IsZero() {
 		timer := time.NewTimer(time.Until(l.plan.Next))
@@ -153,6 +157,10 @@ func (l *Loop) wait(ctx context.Context) bool {
 		case q := <-l.questions:
 			q()
 			continue
+		case <-beat:
+			if !l.takePulses() {
+				continue
+			}
 		case e := <-l.events:
 			e()
 			l.drainEvents()

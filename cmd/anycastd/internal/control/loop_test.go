@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -35,8 +36,14 @@ func TestBringUpIsAddressSocketsGatewayProbeAnnounceDNS(t *testing.T) {
 		wantSaid(t, w, "at start", firstSteps)
 		w.answerProbes()
 		wantSaid(t, w, "when gateways and the node answer", lastSteps)
-		if s := w.status(t); s.State != "in service" || s.Packets["redirected"] != 7 {
+		w.set(func() { w.redirected = 7 })
+		s := w.status(t)
+		if s.State != "in service" || s.Packets["redirected"] != 7 || s.Packets["no_redirect_support"] != 2 {
 			t.Errorf("want in service, got %s: %s, %v", s.State, s.Reason, s.Packets)
+		}
+		want := []Endpoint{{netip.MustParseAddrPort("203.0.113.1:500"), []map[string]uint64{{"redirected": 7}, {"no_redirect_support": 2}}, 1}}
+		if !reflect.DeepEqual(s.Endpoints, want) || !s.Cookies {
+			t.Errorf("want %v, got %v", want, s.Endpoints)
 		}
 	})
 }
@@ -196,6 +203,52 @@ func TestTheNodeWithdrawsAtOnceWhenItDoesNotAnswerItself(t *testing.T) {
 			t.Errorf("got %s: %s", s.State, s.Reason)
 		}
 	})
+}
+
+// TestTheNodeStaysInAFloodThatLosesItsOwnProbe: as long as it reads on, and
+// only if it had proved before that it answers.
+func TestTheNodeStaysInAFloodThatLosesItsOwnProbe(t *testing.T) {
+	self := netip.MustParseAddr("203.0.113.1")
+	flood := func(w *world, seconds int, lost uint64) {
+		for range 10 * seconds {
+			w.set(func() { w.redirected, w.lost = w.redirected+1000, w.lost+lost })
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	for name, tc := range map[string]struct {
+		before bool   // the probe was answered before the flood
+		lost   uint64 // datagrams that the kernel drops each 100 ms
+		want   string
+	}{
+		"flooded":                           {true, 1, "in service"},
+		"answering, but not flooded":        {true, 0, "out of service"},
+		"flooded, but never proved to live": {false, 1, "starting"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			story(t, func(t *testing.T, w *world) {
+				w.dead[self] = !tc.before
+				w.answerProbes()
+				flood(w, 2, tc.lost)
+				w.dead[self] = true
+				w.answerProbes()
+				flood(w, 10, tc.lost)
+				s := w.status(t)
+				if s.State != tc.want {
+					t.Errorf("want %s, got %s: %s", tc.want, s.State, s.Reason)
+				}
+				if tc.want != "in service" {
+					return
+				}
+				if !strings.Contains(s.Addresses[0].Reason, "flooded on port 500") {
+					t.Errorf("got %+v", s.Addresses)
+				}
+				time.Sleep(pulseFor + 2*selfEvery)
+				if s := w.status(t); s.State != "out of service" {
+					t.Errorf("when the flood is over and the probe is still lost: got %s: %s", s.State, s.Reason)
+				}
+			})
+		})
+	}
 }
 
 func TestReloadChangesWhatItCanAndRefusesTheRest(t *testing.T) {

@@ -101,19 +101,6 @@ func (l *Loop) lookAround() {
 	}
 }
 
-// answers says whether every socket of our own address a answers its probe.
-func (l *Loop) answers(a netip.Addr, own policy.Own) policy.Fact {
-	if !own.Listening.OK {
-		return policy.Fact{}
-	}
-	for _, port := range l.cfg.Ports {
-		if s := l.probes[netip.AddrPortFrom(a, port)]; s.Status != probe.Up {
-			return policy.Fact{Reason: s.Reason}
-		}
-	}
-	return policy.Fact{OK: true}
-}
-
 // seeProbe takes in what a probe has shown, of a gateway or of ourselves.
 func (l *Loop) seeProbe(s probe.State) {
 	if !l.watched(s.Addr) {

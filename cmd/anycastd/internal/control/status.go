@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -26,6 +27,8 @@ type Status struct {
 	Records   []Record          `json:"records"`
 	Peers     []Peer            `json:"peers"`
 	Packets   map[string]uint64 `json:"packets"` // by disposition, all endpoints together
+	Endpoints []Endpoint        `json:"endpoints"`
+	Cookies   bool              `json:"cookies_demanded"` // of every client, at present
 	Warnings  []string          `json:"warnings"`
 }
 
@@ -80,6 +83,13 @@ type Peer struct {
 	Reason    string     `json:"reason"`
 }
 
+// Endpoint is a UDP endpoint's part of a Status.
+type Endpoint struct {
+	Endpoint  netip.AddrPort      `json:"endpoint"`
+	Sockets   []map[string]uint64 `json:"sockets"`   // datagrams of each socket by disposition; without those that did not occur
+	Filtering int                 `json:"filtering"` // sockets with a filter against a flood of junk, at present
+}
+
 // Status returns the present status.
 func (l *Loop) Status(ctx context.Context) (Status, error) {
 	var s Status
@@ -101,18 +111,36 @@ func (l *Loop) status() Status {
 	s.Ready = s.State == inService
 	s.Gateways, s.Addresses, s.Routes = l.gateways(), l.ownAddresses(), l.routesAsSeen()
 	s.Records, s.Peers = l.records(), l.peers()
-	for d := range ikefront.Disposition(ikefront.Dispositions) {
-		s.Packets[d.String()] = 0
-	}
-	for _, counts := range l.parts.Front.Counts() {
-		for d, n := range counts {
-			s.Packets[ikefront.Disposition(d).String()] += n
-		}
-	}
+	s.Endpoints, s.Cookies = l.endpoints(s.Packets), l.parts.Front.CookiesDemanded()
 	for _, w := range l.cfg.Warnings {
 		s.Warnings = append(s.Warnings, w.Error())
 	}
 	return s
+}
+
+// endpoints lists the endpoints that are or were open, and adds all that they
+// have counted to packets.
+func (l *Loop) endpoints(packets map[string]uint64) []Endpoint {
+	for d := range ikefront.Disposition(ikefront.Dispositions) {
+		packets[d.String()] = 0
+	}
+	all := l.parts.Front.Endpoints()
+	out := []Endpoint{}
+	for _, at := range slices.SortedFunc(maps.Keys(all), netip.AddrPort.Compare) {
+		e := Endpoint{Endpoint: at, Filtering: all[at].Filtering}
+		for _, counts := range all[at].Sockets {
+			socket := map[string]uint64{}
+			for d, n := range counts {
+				if n > 0 {
+					socket[ikefront.Disposition(d).String()] = n
+					packets[ikefront.Disposition(d).String()] += n
+				}
+			}
+			e.Sockets = append(e.Sockets, socket)
+		}
+		out = append(out, e)
+	}
+	return out
 }
 
 // inService is the state of a node that does all of its job.
@@ -177,7 +205,7 @@ func (l *Loop) ownAddresses() []Address {
 			Installed: own.Installed.OK, Listening: own.Listening.OK, Answers: own.Answers.OK, Reason: own.Installed.Reason,
 		}
 		for _, f := range []policy.Fact{own.Listening, own.Answers} {
-			if own.Installed.OK && !f.OK && f.Reason != "" {
+			if own.Installed.OK && f.Reason != "" {
 				a.Reason = f.Reason
 				break
 			}

@@ -4,6 +4,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/anycastd/anycastd/cmd/anycastd/internal/control"
+	"github.com/anycastd/anycastd/ikefront"
 	"github.com/anycastd/anycastd/policy"
 )
 
@@ -29,6 +31,7 @@ type Daemon interface {
 	Status(context.Context) (control.Status, error)
 	Explain(context.Context, policy.Client) (policy.Explanation, error)
 	Reload(context.Context) error
+	Watch(clients netip.Prefix, perSecond int) (seen <-chan ikefront.Seen, stop func())
 }
 
 // timeout bounds each request and its answer.
@@ -53,7 +56,15 @@ func API(d Daemon) http.Handler {
 	mux.HandleFunc("POST /v1/reload", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, struct{}{}, d.Reload(r.Context()))
 	})
-	return mux
+	all := http.NewServeMux()
+	all.Handle("/", bounded(mux))
+	all.HandleFunc("GET /v1/watch", func(w http.ResponseWriter, r *http.Request) { watch(w, r, d) })
+	return all
+}
+
+// bounded bounds the time of each of h's answers.
+func bounded(h http.Handler) http.Handler {
+	return http.TimeoutHandler(h, timeout, "the daemon does not answer\n")
 }
 
 // clientOf reads the client that an explanation is asked for.
@@ -116,7 +127,7 @@ func ListenControl(path string) (net.Listener, error) {
 
 // Serve serves h on l until ctx ends.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, log zerolog.Logger) {
-	srv := &http.Server{Handler: http.TimeoutHandler(h, timeout, "the daemon does not answer\n"), ReadHeaderTimeout: timeout, ReadTimeout: timeout}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: timeout, ReadTimeout: timeout}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
 	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -132,7 +143,7 @@ type Client struct {
 
 // NewClient returns a client of the daemon that listens on path.
 func NewClient(path string) *Client {
-	return &Client{path: path, http: http.Client{Timeout: 2 * timeout, Transport: &http.Transport{
+	return &Client{path: path, http: http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", path)
@@ -145,10 +156,22 @@ var ErrUnreachable = errors.New("no daemon answers")
 
 // Do sends a request and decodes the JSON that comes back into v.
 func (c *Client) Do(ctx context.Context, method, path string, query url.Values, v any) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*timeout)
+	defer cancel()
+	body, err := c.open(ctx, method, path, query)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	return json.NewDecoder(io.LimitReader(body, 64<<20)).Decode(v)
+}
+
+// open sends a request and returns the body of its good answer.
+func (c *Client) open(ctx context.Context, method, path string, query url.Values) (io.ReadCloser, error) {
 	u := url.URL{Scheme: "http", Host: "anycastd", Path: path, RawQuery: query.Encode()}
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -156,17 +179,14 @@ func (c *Client) Do(ctx context.Context, method, path string, query url.Values, 
 		if errors.As(err, &op) {
 			err = op.Err
 		}
-		return fmt.Errorf("%w on %s: %v", ErrUnreachable, c.path, err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
-	if err != nil {
-		return err
+		return nil, fmt.Errorf("%w on %s: %v", ErrUnreachable, c.path, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return errors.New(string(trimNewline(body)))
+		defer resp.Body.Close()
+		words, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+		return nil, cmp.Or(err, errors.New(string(trimNewline(words))))
 	}
-	return json.Unmarshal(body, v)
+	return resp.Body, nil
 }
 
 // trimNewline cuts the newline off that http.Error puts behind its text.

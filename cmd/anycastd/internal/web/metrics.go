@@ -34,7 +34,7 @@ func Public(d Daemon) http.Handler {
 		}
 	})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { statusPage(w, r, d) })
-	return mux
+	return bounded(mux)
 }
 
 //go:embed status.html
@@ -58,8 +58,8 @@ func statusPage(w http.ResponseWriter, r *http.Request, d Daemon) {
 
 // collector makes metrics of a status.
 type collector struct {
-	daemon                                          Daemon
-	packets, gateway, address, route, record, peers *prometheus.Desc
+	daemon                                                              Daemon
+	packets, filtering, cookies, gateway, address, route, record, peers *prometheus.Desc
 }
 
 // newCollector returns a collector that asks d at each scrape.
@@ -68,19 +68,21 @@ func newCollector(d Daemon) *collector {
 		return prometheus.NewDesc("anycastd_"+name, help, labels, nil)
 	}
 	return &collector{
-		daemon:  d,
-		packets: desc("packets_total", "Datagrams received, by what became of them.", "disposition"),
-		gateway: desc("gateway_usable", "1 if the gateway takes newcomers.", "gateway"),
-		address: desc("address_in_place", "1 if the anycast address is installed, listened on and answers.", "address"),
-		route:   desc("route_announced", "1 if the prefix is announced without reserve.", "prefix"),
-		record:  desc("record_published", "1 if the DNS server was last seen to answer the record.", "zone", "name", "type", "address"),
-		peers:   desc("peer_established", "1 if the BGP session is established.", "neighbor"),
+		daemon:    d,
+		packets:   desc("packets_total", "Datagrams received, by endpoint and by what became of them.", "endpoint", "disposition"),
+		filtering: desc("sockets_filtering", "Sockets that drop a flood of junk by a filter in the kernel.", "endpoint"),
+		cookies:   desc("cookies_demanded", "1 while every client is asked for a cookie."),
+		gateway:   desc("gateway_usable", "1 if the gateway takes newcomers.", "gateway"),
+		address:   desc("address_in_place", "1 if the anycast address is installed, listened on and answers.", "address"),
+		route:     desc("route_announced", "1 if the prefix is announced without reserve.", "prefix"),
+		record:    desc("record_published", "1 if the DNS server was last seen to answer the record.", "zone", "name", "type", "address"),
+		peers:     desc("peer_established", "1 if the BGP session is established.", "neighbor"),
 	}
 }
 
 // Describe is part of prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.packets, c.gateway, c.address, c.route, c.record, c.peers} {
+	for _, d := range []*prometheus.Desc{c.packets, c.filtering, c.cookies, c.gateway, c.address, c.route, c.record, c.peers} {
 		ch <- d
 	}
 }
@@ -93,8 +95,15 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	if err != nil {
 		return
 	}
-	for disposition, n := range s.Packets {
-		ch <- prometheus.MustNewConstMetric(c.packets, prometheus.CounterValue, float64(n), disposition)
+	for _, e := range s.Endpoints {
+		ch <- prometheus.MustNewConstMetric(c.filtering, prometheus.GaugeValue, float64(e.Filtering), e.Endpoint.String())
+		for disposition := range s.Packets { // each, also those that have not occurred
+			var n uint64
+			for _, socket := range e.Sockets {
+				n += socket[disposition]
+			}
+			ch <- prometheus.MustNewConstMetric(c.packets, prometheus.CounterValue, float64(n), e.Endpoint.String(), disposition)
+		}
 	}
 	gauge := func(d *prometheus.Desc, on bool, labels ...string) {
 		v := 0.0
@@ -108,6 +117,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 
 // gauges gives each thing of s that is as wanted or not to gauge.
 func (c *collector) gauges(s control.Status, gauge func(*prometheus.Desc, bool, ...string)) {
+	gauge(c.cookies, s.Cookies)
 	for _, g := range s.Gateways {
 		gauge(c.gateway, g.Usable, g.Name)
 	}

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -15,16 +16,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/rs/zerolog"
 
 	"github.com/anycastd/anycastd/cmd/anycastd/internal/control"
+	"github.com/anycastd/anycastd/ikefront"
+	"github.com/anycastd/anycastd/ikefront/ike"
 	"github.com/anycastd/anycastd/policy"
 )
 
 // fake is a daemon that answers as told.
 type fake struct {
-	status control.Status
-	err    error
+	status  control.Status
+	err     error
+	seen    chan ikefront.Seen // what a watcher gets
+	watched chan string        // by whom
 }
 
 func (f *fake) Status(context.Context) (control.Status, error) { return f.status, f.err }
@@ -34,10 +41,16 @@ func (f *fake) Explain(_ context.Context, c policy.Client) (policy.Explanation, 
 	return policy.Explanation{Client: c, Target: &policy.Target{Gateway: "gw1"}}, f.err
 }
 
+func (f *fake) Watch(clients netip.Prefix, n int) (<-chan ikefront.Seen, func()) {
+	f.watched <- fmt.Sprintf("%v %d", clients, n)
+	return f.seen, func() { f.watched <- "stopped" }
+}
+
 // healthy is the status of a node in service.
 func healthy() control.Status {
 	return control.Status{
-		Node: "n1", State: "in service", Ready: true, Started: time.Unix(0, 0), Packets: map[string]uint64{"redirected": 7},
+		Node: "n1", State: "in service", Ready: true, Started: time.Unix(0, 0), Packets: map[string]uint64{"redirected": 7, "filtered": 0},
+		Cookies: true, Endpoints: []control.Endpoint{{Filtering: 1, Endpoint: netip.MustParseAddrPort("203.0.113.1:500"), Sockets: []map[string]uint64{{"redirected": 3}, {"redirected": 4}}}},
 		Gateways:  []control.Gateway{{Name: "gw1", Usable: true}, {Name: "gw2", Reason: "<script>"}},
 		Addresses: []control.Address{{Address: netip.MustParseAddr("203.0.113.1"), Installed: true, Listening: true, Answers: true}},
 		Routes:    []control.Route{{Prefix: netip.MustParsePrefix("203.0.113.0/24"), State: "announced"}},
@@ -66,6 +79,10 @@ func TestTheAPIRefusesBadQuestionsInWords(t *testing.T) {
 		"/v1/explain?client=192.0.2.1&spi=xyz":               `SPI "xyz" is not 1 to 16 hexadecimal digits`,
 		"/v1/explain?client=192.0.2.1&spi=12345678123456789": "is not 1 to 16 hexadecimal digits",
 		"/v1/explain?client=192.0.2.1&from=gw1":              `redirected-from "gw1" is no IP address`,
+		"/v1/watch?client=gold&rate=1":                       `client "gold" is neither an IP address nor a prefix`,
+		"/v1/watch?client=192.0.2.0/33&rate=1":               `client "192.0.2.0/33" is neither`,
+		"/v1/watch":                                          `rate "" is not 1 to 1000`,
+		"/v1/watch?rate=1001":                                `rate "1001" is not 1 to 1000`,
 	} {
 		if code, body := get(t, h, "GET", target); code != http.StatusBadRequest || !strings.Contains(body, want) {
 			t.Errorf("%s: want 400 and %q, got %d and %q", target, want, code, body)
@@ -112,7 +129,9 @@ func TestMetricsAndPageShowTheStatus(t *testing.T) {
 	h := Public(&fake{status: healthy()})
 	_, metrics := get(t, h, "GET", "/metrics")
 	for _, want := range []string{
-		`anycastd_packets_total{disposition="redirected"} 7`, `anycastd_gateway_usable{gateway="gw2"} 0`,
+		`anycastd_packets_total{disposition="redirected",endpoint="203.0.113.1:500"} 7`,
+		`anycastd_sockets_filtering{endpoint="203.0.113.1:500"} 1`, `anycastd_cookies_demanded 1`,
+		`anycastd_packets_total{disposition="filtered",endpoint="203.0.113.1:500"} 0`, `anycastd_gateway_usable{gateway="gw2"} 0`,
 		`anycastd_address_in_place{address="203.0.113.1"} 1`, `anycastd_route_announced{prefix="203.0.113.0/24"} 1`,
 		`anycastd_record_published{address="203.0.113.1",name="vpn.example.net.",type="A",zone="example.net."} 1`, `anycastd_peer_established{neighbor="192.0.2.1"} 0`,
 	} {
@@ -126,6 +145,54 @@ func TestMetricsAndPageShowTheStatus(t *testing.T) {
 	}
 	if _, m := get(t, Public(&fake{err: errors.New("stuck")}), "GET", "/metrics"); !strings.Contains(m, "go_goroutines") {
 		t.Error("a stuck loop must not take the process's own metrics away")
+	}
+}
+
+func TestWatchStreamsUntilOneSideEnds(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "control.sock")
+	l, err := ListenControl(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	daemon := &fake{seen: make(chan ikefront.Seen, 2), watched: make(chan string, 2)}
+	go Serve(ctx, l, API(daemon), zerolog.Nop())
+	redirected := ikefront.Seen{
+		Time: time.Unix(1, 0).UTC(), Endpoint: netip.MustParseAddrPort("203.0.113.1:500"), Source: netip.MustParseAddrPort("192.0.2.7:500"), Octets: 300,
+		Request:     ike.Request{SPIi: 0x1f, From: netip.MustParseAddr("203.0.113.1")},
+		Disposition: ikefront.Redirected, Target: policy.Target{Gateway: "gw1", Addr: netip.MustParseAddr("198.51.100.11")},
+	}
+	daemon.seen <- redirected
+	daemon.seen <- ikefront.Seen{Disposition: ikefront.Response}
+	watching, stop := context.WithCancel(ctx)
+	var got []Datagram
+	err = NewClient(path).Watch(watching, "192.0.2.7", 10, func(d Datagram) error {
+		if got = append(got, d); len(got) == 2 {
+			stop()
+		}
+		return nil
+	})
+	if err != nil {
+		t.Errorf("a watcher that ends: got %v", err)
+	}
+	want := []Datagram{{
+		Time: redirected.Time, Endpoint: redirected.Endpoint, Source: redirected.Source, Octets: 300, SPI: "000000000000001f",
+		RedirectedFrom: "203.0.113.1", Disposition: "redirected", Gateway: "gw1", Target: "198.51.100.11",
+	}, {Disposition: "response"}}
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
+		t.Errorf("watched (-want +got):\n%s", diff)
+	}
+	if who := <-daemon.watched; who != "192.0.2.7/32 10" {
+		t.Errorf("watched as %q", who)
+	}
+	if end := <-daemon.watched; end != "stopped" {
+		t.Errorf("got %q", end)
+	}
+	daemon.seen <- redirected
+	err = NewClient(path).Watch(ctx, "", 10, func(Datagram) error { cancel(); return nil })
+	if err != nil && !errors.Is(err, ErrUnreachable) {
+		t.Errorf("a daemon that ends: got %v", err)
 	}
 }
 
