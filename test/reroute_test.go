@@ -88,11 +88,11 @@ func TestAConversationReroutedMidCookieSucceedsWithASharedSecret(t *testing.T) {
 		}
 		want = want.plus(got)
 	}
-	for i, want := range []answers{{cookies: want.cookies}, {redirects: want.redirects}} {
-		s, err := pair[i].status()
-		if got := (answers{s.Packets["cookie_sent"], s.Packets["redirected"]}); err != nil || got != want || s.Packets["cookie_wrong"] != 0 {
-			t.Errorf("%s counts %v, %v, want %+v", pair[i].Name, s.Packets, err, want)
-		}
+	a, errA := pair[0].status()
+	b, errB := pair[1].status()
+	if errA != nil || errB != nil || a.Packets["cookie_sent"] < want.cookies || a.Packets["redirected"] != 0 ||
+		b.Packets["cookie_sent"]+b.Packets["cookie_wrong"] != 0 || b.Packets["redirected"] < want.redirects {
+		t.Errorf("the client got %+v, the front-ends count %v, %v and %v, %v", want, a.Packets, errA, b.Packets, errB)
 	}
 }
 
