@@ -31,7 +31,7 @@ type Config struct {
 	CookieAbove  int    // requests/s from which "auto" asks for cookies
 	CookieSecret string // content of the file, trimmed, at least 32 octets; "": this node makes its own
 	Unsupported  string // drop or refuse
-	PortConflict string // fail or nft
+	PortConflict string // fail or nft; see Bound
 
 	XDPInterfaces []string // none: no fast path
 	XDPMode       string   // auto, native or generic
