@@ -226,6 +226,26 @@ func TestWhatAKilledDaemonLeftIsTakenOverOrRemoved(t *testing.T) {
 	}
 }
 
+func TestLeftNamesWhatIsOursAlone(t *testing.T) {
+	r := newRewriter(t, RewriterConfig{})
+	ip(t, "address", "add", "192.0.2.7/32", "dev", "lo")
+	t.Cleanup(func() { ip(t, "address", "del", "192.0.2.7/32", "dev", "lo"); nft(t, "flush ruleset") })
+	nft(t, "table inet anycastd")
+	h := newHost(t, Config{Interface: "lo"})
+	set(t, h, v4, v6)
+	mustSet(t, r, usual(t))
+	got, err := Left()
+	want := []string{"address 203.0.113.1/32 on lo", "address 2001:db8:a::1/128 on lo", "nftables table ip anycastd", "nftables table ip6 anycastd"}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
+	set(t, h)
+	mustSet(t, r, nil)
+	if got, err := Left(); err != nil || got != nil {
+		t.Errorf("want nothing, got %v, %v", got, err)
+	}
+}
+
 func TestARewriteThatCannotBeIsNamedAndTheOthersStand(t *testing.T) {
 	for name, tc := range map[string]struct{ bad, want string }{
 		"no address":              {"none 500 15500", "rewrite of invalid AddrPort (bound to 15500): there is no address"},
