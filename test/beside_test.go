@@ -133,7 +133,7 @@ func TestWhatAKilledFrontLeftInNftablesIsRemoved(t *testing.T) {
 	daemon.awaitState("in service")
 	daemon.Kill()
 	gateway.Stop()
-	daemon = startAnycastd(f.front, f.besideGateway("fail"))
+	startAnycastd(f.front, f.besideGateway("fail"))
 	f.Eventually("the tables go without being wanted", patience, func() error {
 		if got := tables(); got != "" {
 			return errors.New(got)
