@@ -67,7 +67,7 @@ func (c *checker) standIns(ports []int64) {
 		switch {
 		case p > highest:
 			c.fault(path, "port %d is above %d, too high for ike.port_conflict = \"nft\"", p, highest).suggest("its sockets would be bound to %d", p+standIn)
-		case slices.Contains(ports, p-standIn):
+		case p > standIn && slices.Contains(ports, p-standIn):
 			c.fault(path, "port %d stands in for port %d with ike.port_conflict = \"nft\"", p, p-standIn).suggest("leave out one of the two")
 		}
 	}
