@@ -1,7 +1,8 @@
 # The daemon needs the host's network and two capabilities:
 #
-#   NET_ADMIN         puts the anycast addresses on the host, enlarges socket
-#                     queues, signs BGP sessions (TCP MD5)
+#   NET_ADMIN         puts the anycast addresses on the host, rewrites ports if
+#                     configured, enlarges socket queues, signs BGP sessions
+#                     (TCP MD5)
 #   NET_BIND_SERVICE  listens on UDP 500 and 4500 (and TCP 179 if configured)
 #
 #   docker run --network host --cap-drop ALL --cap-add NET_ADMIN --cap-add NET_BIND_SERVICE \

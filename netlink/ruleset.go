@@ -42,6 +42,7 @@ const (
 
 // layer is a family of tables, and where its packets have their addresses.
 type layer struct {
+	name         string // of the family, as nft has it
 	table        *nftables.Table
 	address      nftables.SetDatatype
 	source       uint32 // offset in the network header
@@ -53,8 +54,8 @@ type layer struct {
 // layers returns IPv4 (RFC 791 section 3.1) and IPv6 (RFC 8200 section 3).
 func layers() []layer {
 	return []layer{
-		{&nftables.Table{Name: tableName, Family: nftables.TableFamilyIPv4}, nftables.TypeIPAddr, 12, 16, behindIPv4, true},
-		{&nftables.Table{Name: tableName, Family: nftables.TableFamilyIPv6}, nftables.TypeIP6Addr, 8, 24, behindIPv6, false},
+		{"ip", &nftables.Table{Name: tableName, Family: nftables.TableFamilyIPv4}, nftables.TypeIPAddr, 12, 16, behindIPv4, true},
+		{"ip6", &nftables.Table{Name: tableName, Family: nftables.TableFamilyIPv6}, nftables.TypeIP6Addr, 8, 24, behindIPv6, false},
 	}
 }
 

@@ -112,7 +112,8 @@ func TestAnotherIKEDaemonOnThePortIsNamedAndItsEndAwaited(t *testing.T) {
 	standIns(t, f)
 	other := startCharon(f.front, gatewayConf(testSecret))
 	daemon := startAnycastd(f.front, f.config())
-	daemon.wantReason("the route", fmt.Sprintf("is taken by charon (process %d)", other.PID()), routeReasons)
+	daemon.wantReason("the route", fmt.Sprintf("is taken by charon (process %d); let it bind its own addresses only "+
+		"or run it in a network namespace of its own, or set port_conflict = \"nft\"", other.PID()), routeReasons)
 	if route := kernelRoute(f.router, prefix4); route != "" {
 		t.Errorf("announced without a socket: %s", route)
 	}

@@ -25,12 +25,13 @@ type daemon struct {
 	cfg     *config.Config
 	log     zerolog.Logger
 
-	loop    *control.Loop
-	host    *netlink.Host
-	front   *ikefront.Front
-	prober  *probe.Prober
-	speaker *bgp.Speaker // nil: no neighbors
-	tasks   sync.WaitGroup
+	loop     *control.Loop
+	host     *netlink.Host
+	rewriter *netlink.Rewriter // nil: sockets are bound to the service ports
+	front    *ikefront.Front
+	prober   *probe.Prober
+	speaker  *bgp.Speaker // nil: no neighbors
+	tasks    sync.WaitGroup
 }
 
 // newDaemon makes the parts and starts none.
@@ -38,13 +39,17 @@ func newDaemon(o *options, cfg *config.Config, log zerolog.Logger) *daemon {
 	d := &daemon{options: o, cfg: cfg, log: log}
 	d.front = ikefront.New(ikefront.Config{
 		Sockets: cfg.Sockets, Cookie: ikefront.CookieMode(cfg.Cookie), CookieAbove: cfg.CookieAbove,
-		CookieSecret: d.cookieSecret(), Refuse: cfg.Unsupported == "refuse",
+		CookieSecret: d.cookieSecret(), Refuse: cfg.Unsupported == "refuse", Bind: cfg.Bound,
 		SourceLimit: cfg.SourceLimit, ReplyLimit: cfg.ReplyLimit, ErrorLimit: cfg.ErrorLimit,
 		Notify: func() { d.loop.SocketsChanged() }, Holder: holder, UDPErrors: udpErrors,
 	}, d.part("ikefront"))
 	d.host = netlink.New(netlink.Config{Interface: cfg.Interface, Notify: func() { d.loop.HostChanged() }}, d.part("netlink"))
 	d.prober = probe.New(probe.Config{Notify: func(s probe.State) { d.loop.Probed(s) }}, d.part("probe"))
 	parts := control.Parts{Host: d.host, Front: d.front, Prober: d.prober, Publisher: d.publisher}
+	if cfg.PortConflict == "nft" {
+		d.rewriter = netlink.NewRewriter(netlink.RewriterConfig{Notify: func() { d.loop.RewritesChanged() }}, d.part("netlink"))
+		parts.Rewriter = d.rewriter
+	}
 	if len(cfg.BGP.Neighbors) > 0 {
 		d.speaker = bgp.New(bgp.Config{
 			ASN: cfg.BGP.ASN, RouterID: cfg.BGP.RouterID, ListenPort: cfg.BGP.ListenPort, NextHops: cfg.BGP.NextHops,

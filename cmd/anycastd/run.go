@@ -19,6 +19,7 @@ import (
 	"github.com/anycastd/anycastd/cmd/anycastd/internal/control"
 	"github.com/anycastd/anycastd/cmd/anycastd/internal/web"
 	"github.com/anycastd/anycastd/ikefront"
+	"github.com/anycastd/anycastd/netlink"
 	"github.com/anycastd/anycastd/policy"
 )
 
@@ -26,7 +27,7 @@ import (
 // mean "at once": supervisors that signal whole process groups send two.
 const secondSignal = time.Second
 
-// cleanTime is for taking the addresses off the host at the very end.
+// cleanTime is for taking what is ours off the host at the very end.
 const cleanTime = time.Second
 
 // runVerb runs the daemon.
@@ -65,11 +66,14 @@ func newLogger(level zerolog.Level) zerolog.Logger {
 	return log.Level(level).With().Timestamp().Logger()
 }
 
+// lock takes the place of the one daemon that a network namespace can have. An
+// abstract socket belongs to the namespace: the kernel drops it with the
+// process, whatever files are left.
+func lock() (net.Listener, error) { return net.Listen("unix", "@anycastd") }
+
 // run runs the daemon until it has been told to stop and has.
 func (d *daemon) run(ctx context.Context) error {
-	// An abstract socket belongs to the network namespace: the kernel drops it
-	// with the process, whatever files are left.
-	lock, err := net.Listen("unix", "@anycastd")
+	lock, err := lock()
 	if err != nil {
 		return hinted{fmt.Errorf("another anycastd runs in this network namespace: %w", err), "two would take each other's addresses off the host"}
 	}
@@ -83,6 +87,7 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	d.log.Info().Str("node", d.cfg.Name).Str("version", buildVersion().Version).Str("config", d.options.file).Int("pid", os.Getpid()).Msg("anycastd starts")
 	d.warn(d.cfg)
+	d.forget(ctx)
 	parts, endParts := context.WithCancel(context.WithoutCancel(ctx))
 	defer endParts()
 	d.start(parts, sockets)
@@ -121,6 +126,9 @@ func (d *daemon) speak(ctx context.Context) <-chan struct{} {
 func (d *daemon) start(ctx context.Context, sockets map[net.Listener]bool) {
 	d.task(ctx, "ikefront", d.front.Run)
 	d.task(ctx, "netlink", d.host.Run)
+	if d.rewriter != nil {
+		d.task(ctx, "netlink", d.rewriter.Run)
+	}
 	d.task(ctx, "probe", d.prober.Run)
 	for l, public := range sockets {
 		handler := web.API(d)
@@ -187,12 +195,27 @@ func (d *daemon) obey(ctx context.Context, force func(), signals <-chan os.Signa
 	}
 }
 
-// clean takes our addresses off the host, also after a forced end.
+// forget removes the rewrites of a killed daemon that had another
+// port_conflict. One that may not look for them can't have made any.
+func (d *daemon) forget(ctx context.Context) {
+	if d.rewriter != nil {
+		return // its first Set does so
+	}
+	if err := netlink.NewRewriter(netlink.RewriterConfig{}, d.part("netlink")).Set(ctx, nil); err != nil {
+		d.log.Info().Err(err).Msg("what an earlier run may have left in nftables can't be looked for")
+	}
+}
+
+// clean takes our rewrites and addresses off the host, also after a forced end.
 func (d *daemon) clean() {
 	ctx, cancel := context.WithTimeout(context.Background(), cleanTime)
 	defer cancel()
-	if err := d.host.Set(ctx, []netip.Prefix(nil)); err != nil {
-		d.log.Error().Err(err).Msg("addresses may be left on the host; the next start removes them")
+	var err error
+	if d.rewriter != nil {
+		err = d.rewriter.Set(ctx, nil)
+	}
+	if err = errors.Join(err, d.host.Set(ctx, nil)); err != nil {
+		d.log.Error().Err(err).Msg("something may be left on the host; the next start removes it, and so does anycastd cleanup")
 	}
 }
 

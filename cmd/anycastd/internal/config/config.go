@@ -31,7 +31,7 @@ type Config struct {
 	CookieAbove  int    // requests/s from which "auto" asks for cookies
 	CookieSecret string // content of the file, trimmed, at least 32 octets; "": this node makes its own
 	Unsupported  string // drop or refuse
-	PortConflict string // fail or nft
+	PortConflict string // fail or nft; see Bound
 	ReplyLimit   int    // answers/s in all; 0: no limit
 	SourceLimit  int    // answers/s to one IPv4 address or IPv6 /56; 0: no limit
 	ErrorLimit   int    // error notifies/s in all; 0: no limit

@@ -192,7 +192,7 @@ func TestLoad_takes_every_key(t *testing.T) {
 		ignored = append(ignored, strings.TrimPrefix(w.Message, "this version ignores "))
 	}
 	want := []string{
-		`ike.port_conflict = "nft"`, "ike.xdp.interfaces",
+		"ike.xdp.interfaces",
 		`policy.choose = "least-loaded"`, "policy.overload", "pool.identities", "[dns.serve]", "[[discover]]",
 	}
 	if diff := cmp.Diff(want, ignored); diff != "" {

@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -37,9 +38,40 @@ func (c *checker) ike(raw *ikeTable, cfg *Config) {
 	if len(raw.Ports) == 0 && !c.faulty("ike.ports") {
 		c.fault("ike.ports", "ike.ports is empty").suggest("IKE needs [500, 4500] (RFC 7296 section 2)")
 	}
+	if raw.PortConflict == nft {
+		c.standIns(raw.Ports)
+	}
 	cfg.CookieSecret = c.cookieSecret(raw.CookieSecret)
 	c.interfaces(raw.XDP.Interfaces)
 	c.ikeIgnored(raw)
+}
+
+// nft is the port_conflict that binds sockets elsewhere and rewrites.
+const nft = "nft"
+
+// standIn is how far from its service port a socket is then bound.
+const standIn = 15000
+
+// Bound returns the port that the sockets for a service port are bound to.
+func (c *Config) Bound(service uint16) uint16 {
+	if c.PortConflict == nft {
+		return service + standIn
+	}
+	return service
+}
+
+// standIns checks that each port has one that can stand in for it.
+func (c *checker) standIns(ports []int64) {
+	const highest = 65535 - standIn
+	for i, p := range ports {
+		path := item("ike.ports", i)
+		switch {
+		case p > highest:
+			c.fault(path, "port %d is above %d, too high for ike.port_conflict = \"nft\"", p, highest).suggest("its sockets would be bound to %d", p+standIn)
+		case p > standIn && slices.Contains(ports, p-standIn):
+			c.fault(path, "port %d stands in for port %d with ike.port_conflict = \"nft\"", p, p-standIn).suggest("leave out one of the two")
+		}
+	}
 }
 
 // minCookieSecret is the length in octets from which a cookie secret is taken.
@@ -73,9 +105,6 @@ func (c *checker) interfaces(names []string) {
 
 // ikeIgnored warns of what this version does not do yet.
 func (c *checker) ikeIgnored(raw *ikeTable) {
-	if raw.PortConflict == "nft" {
-		c.ignored("ike.port_conflict", "ike.port_conflict = \"nft\"", "it stops if another IKE daemon holds the port; bind that one to its own addresses")
-	}
 	if len(raw.XDP.Interfaces) > 0 {
 		c.ignored("ike.xdp.interfaces", "ike.xdp.interfaces", "sockets answer alone, without the fast path")
 	}

@@ -34,13 +34,17 @@ func TestIKE(t *testing.T) {
 		"refuses a negative cookie_above":     {service + `ike.cookie_above = -1`, []string{"2:20: ike.cookie_above is -1; it takes 0 to 2147483647"}},
 		"refuses an unknown unsupported":      {service + `ike.unsupported = "reject"`, []string{`2:19: ike.unsupported is "reject"; it takes drop or refuse`}},
 		"refuses an unknown port_conflict":    {service + `ike.port_conflict = ""`, []string{`2:21: ike.port_conflict is ""; it takes fail or nft`}},
+		"takes port_conflict nft":             {service + `ike.port_conflict = "nft"`, nil},
+		"takes a high port without nft":       {service + `ike.ports = [50536, 35536]`, nil},
+		"takes the highest port with nft":     {service + "ike.ports = [500, 50535]\nike.port_conflict = \"nft\"", nil},
+		"refuses a higher port with nft":      {service + "ike.ports = [500, 50536]\nike.port_conflict = \"nft\"", []string{`2:19: port 50536 is above 50535, too high for ike.port_conflict = "nft" (its sockets would be bound to 65536)`}},
+		"refuses a stand-in's port with nft":  {service + "ike.ports = [15500, 500]\nike.port_conflict = \"nft\"", []string{`2:14: port 15500 stands in for port 500 with ike.port_conflict = "nft" (leave out one of the two)`}},
 		"refuses an unknown xdp.mode":         {service + `ike.xdp.mode = "Auto"`, []string{`2:16: ike.xdp.mode is "Auto"; it takes auto, native or generic (did you mean "auto"?)`}},
 		"refuses an interface twice":          {service + `ike.xdp.interfaces = ["eth0", "eth0"]`, []string{"2:31: interface eth0 occurs twice (it is on line 2 already)"}},
 		"refuses an interface without a name": {service + `ike.xdp.interfaces = [""]`, []string{`2:23: ike.xdp.interfaces: "" is empty`}},
 		"refuses an interface with a slash":   {service + `ike.xdp.interfaces = ["a/b"]`, []string{`2:23: ike.xdp.interfaces: "a/b" is no name of an interface`}},
 	})
 	checkWarnings(t, map[string]row{
-		"warns of port_conflict nft":     {service + `ike.port_conflict = "nft"`, []string{`2:21: this version ignores ike.port_conflict = "nft" (it stops if another IKE daemon holds the port; bind that one to its own addresses)`}},
 		"warns of the fast path":         {service + `ike.xdp.interfaces = ["eth0"]`, []string{`2:22: this version ignores ike.xdp.interfaces (sockets answer alone, without the fast path)`}},
 		"warns of choose least-loaded":   {service + `policy.choose = "least-loaded"`, []string{`2:17: this version ignores policy.choose = "least-loaded" (it knows no loads: clients are spread by weight, as with "sticky")`}},
 		"warns of overload":              {service + `policy.overload = 0.5`, []string{`2:19: this version ignores policy.overload (it knows no loads: every usable gateway gets newcomers)`}},

@@ -10,6 +10,7 @@ import (
 	"github.com/anycastd/anycastd/bgp"
 	"github.com/anycastd/anycastd/dnspub"
 	"github.com/anycastd/anycastd/ikefront/probe"
+	"github.com/anycastd/anycastd/netlink"
 	"github.com/anycastd/anycastd/policy"
 )
 
@@ -27,6 +28,7 @@ const gatewayPort = 500
 // desired is what a plan asks of each part.
 type desired struct {
 	prefixes  []netip.Prefix
+	rewrites  []netlink.Rewrite
 	endpoints []netip.AddrPort
 	targets   []probe.Target
 	routes    []bgp.Route
@@ -39,7 +41,7 @@ type desired struct {
 // tear-down goes up for the same reason.
 func steps() []func(*Loop) {
 	return []func(*Loop){
-		(*Loop).applyAddresses, (*Loop).applySockets, (*Loop).applyTable, (*Loop).applyProbes,
+		(*Loop).applyAddresses, (*Loop).applyRewrites, (*Loop).applySockets, (*Loop).applyTable, (*Loop).applyProbes,
 		(*Loop).applyNeighbors, (*Loop).applyRoutes, (*Loop).applyRecords,
 	}
 }
@@ -51,11 +53,12 @@ func (l *Loop) apply() {
 	}
 }
 
-// applyAddresses asks for the addresses on the host.
+// applyAddresses asks for the addresses on the host. One stays until nothing
+// is rewritten there.
 func (l *Loop) applyAddresses() {
 	var want []netip.Prefix
 	for _, a := range l.plan.Addresses {
-		if a.Install {
+		if a.Install || l.ports.rewrittenAt(a.Addr) {
 			want = append(want, netip.PrefixFrom(a.Addr, a.Addr.BitLen()))
 		}
 	}
@@ -65,21 +68,52 @@ func (l *Loop) applyAddresses() {
 	}
 }
 
-// applySockets asks for the sockets.
+// applyRewrites asks for the rewrites of all endpoints that are wanted or
+// still open: without them another daemon would be asked there.
+func (l *Loop) applyRewrites() {
+	if l.rewrites == nil {
+		return
+	}
+	at := l.endpoints()
+	for other, open := range l.ports.open {
+		if open && !slices.Contains(at, other) {
+			at = append(at, other)
+		}
+	}
+	slices.SortFunc(at, netip.AddrPort.Compare)
+	var want []netlink.Rewrite
+	for _, at := range at {
+		want = append(want, netlink.Rewrite{Addr: at.Addr(), Port: at.Port(), Bound: l.cfg.Bound(at.Port())})
+	}
+	if !slices.Equal(want, l.asked.rewrites) {
+		l.asked.rewrites = want
+		l.rewrites.desire(want)
+	}
+}
+
+// applySockets asks for the sockets, where ports are rewritten once they are.
 func (l *Loop) applySockets() {
-	var want []netip.AddrPort
+	want := slices.DeleteFunc(l.endpoints(), func(at netip.AddrPort) bool {
+		return l.rewrites != nil && !l.ports.rewritten[at]
+	})
+	if !slices.Equal(want, l.asked.endpoints) {
+		l.asked.endpoints = want
+		l.sockets.desire(want)
+	}
+}
+
+// endpoints returns the service ports of all addresses to be answered from.
+func (l *Loop) endpoints() []netip.AddrPort {
+	var out []netip.AddrPort
 	for _, a := range l.plan.Addresses {
 		if !a.Listen {
 			continue
 		}
 		for _, port := range l.cfg.Ports {
-			want = append(want, netip.AddrPortFrom(a.Addr, port))
+			out = append(out, netip.AddrPortFrom(a.Addr, port))
 		}
 	}
-	if !slices.Equal(want, l.asked.endpoints) {
-		l.asked.endpoints = want
-		l.sockets.desire(want)
-	}
+	return out
 }
 
 // applyTable gives the front the table, which takes one atomic store.

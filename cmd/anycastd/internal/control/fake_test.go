@@ -28,7 +28,7 @@ import (
 type world struct {
 	mu      sync.Mutex
 	journal []string
-	fail    map[string]error // by part: host, front, speaker, publisher
+	fail    map[string]error // by part: host, rewriter, front, speaker, publisher
 	hang    map[string]bool
 	dead    map[netip.Addr]bool // gateways that don't answer probes
 
@@ -94,6 +94,12 @@ func (h fakeHost) Addresses() []netlink.Address {
 		out = []netlink.Address{{Prefix: netip.MustParsePrefix("203.0.113.1/32"), Reason: err.Error()}}
 	}
 	return out
+}
+
+type fakeRewriter struct{ *world }
+
+func (r fakeRewriter) Set(ctx context.Context, want []netlink.Rewrite) error {
+	return r.note(ctx, "rewriter", "%v", want)
 }
 
 type fakeFront struct{ *world }
@@ -228,14 +234,21 @@ func site() *config.Config {
 }
 
 // story runs tell in a bubble of fake time with a loop on fakes.
-func story(t *testing.T, tell func(t *testing.T, w *world)) {
+func story(t *testing.T, tell func(t *testing.T, w *world)) { storyOf(t, site(), tell) }
+
+// storyOf is story with this configuration.
+func storyOf(t *testing.T, cfg *config.Config, tell func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{fail: map[string]error{}, hang: map[string]bool{}, dead: map[netip.Addr]bool{}}
 		w.peers = []bgp.Peer{{Address: netip.MustParseAddr("192.0.2.1"), ASN: 64500, State: "Established"}}
-		w.loop = New(site(), Parts{
+		parts := Parts{
 			Host: fakeHost{w}, Front: fakeFront{w}, Speaker: fakeSpeaker{w}, Prober: fakeProber{w},
 			Publisher: func(config.DNSZone) Publisher { return fakePublisher{w} },
-		}, discard())
+		}
+		if cfg.PortConflict == "nft" {
+			parts.Rewriter = fakeRewriter{w}
+		}
+		w.loop = New(cfg, parts, discard())
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- w.loop.Run(ctx) }()

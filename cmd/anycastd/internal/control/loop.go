@@ -28,6 +28,11 @@ type Host interface {
 	Addresses() []netlink.Address
 }
 
+// Rewriter rewrites UDP ports; *netlink.Rewriter is one.
+type Rewriter interface {
+	Set(context.Context, []netlink.Rewrite) error
+}
+
 // Front answers IKE; *ikefront.Front is one.
 type Front interface {
 	Set(*policy.Table)
@@ -57,6 +62,7 @@ type Prober interface {
 // Parts are what the loop works with.
 type Parts struct {
 	Host      Host
+	Rewriter  Rewriter // nil: sockets are bound to the service ports
 	Front     Front
 	Speaker   Speaker // nil: no neighbors are configured
 	Prober    Prober
@@ -81,11 +87,13 @@ type Loop struct {
 	overdue <-chan time.Time // when a stop is to be ended by force; nil: none is under way
 
 	addresses *keeper[[]netip.Prefix]
+	rewrites  *keeper[[]netlink.Rewrite]
 	sockets   *keeper[[]netip.AddrPort]
 	routes    *keeper[[]bgp.Route]
 	neighbors *keeper[[]bgp.Neighbor]
 	zones     map[string]*zone
 	asked     desired        // what the keepers were told last
+	ports     ports          // how far the endpoints are open
 	routeErr  error          // of the last Set of the speaker
 	told      []netip.Prefix // what the speaker took to announce in its last Set
 	tasks     sync.WaitGroup
@@ -103,6 +111,9 @@ func New(cfg *config.Config, parts Parts, log zerolog.Logger) *Loop {
 	l.view.Drained = map[string]string{}
 	l.view.Spoken = map[netip.Prefix]bool{}
 	l.addresses = newKeeper("addresses", log, parts.Host.Set, func([]netip.Prefix, error) { l.post(l.seeAddresses) })
+	if parts.Rewriter != nil {
+		l.rewrites = newKeeper("rewrites", log, parts.Rewriter.Set, func(w []netlink.Rewrite, err error) { l.post(func() { l.seeRewrites(w, err) }) })
+	}
 	l.sockets = newKeeper("sockets", log, l.listen, func([]netip.AddrPort, error) {})
 	if parts.Speaker != nil {
 		l.routes = newKeeper("routes", log, parts.Speaker.Set, func(r []bgp.Route, err error) { l.post(func() { l.seeRoutes(r, err) }) })
@@ -123,6 +134,9 @@ func (l *Loop) Run(ctx context.Context) error {
 	}()
 	l.ctx, l.started = ctx, time.Now()
 	l.tasks.Go(func() { l.addresses.run(ctx) })
+	if l.rewrites != nil {
+		l.tasks.Go(func() { l.rewrites.run(ctx) })
+	}
 	l.tasks.Go(func() { l.sockets.run(ctx) })
 	if l.routes != nil {
 		l.tasks.Go(func() { l.routes.run(ctx) })
@@ -254,6 +268,9 @@ func (l *Loop) SocketsChanged() { l.sockets.again() }
 
 // HostChanged tells the loop that the host's addresses may have changed.
 func (l *Loop) HostChanged() { l.addresses.again() }
+
+// RewritesChanged tells the loop that the host's rewrites may have changed.
+func (l *Loop) RewritesChanged() { l.rewrites.again() }
 
 // decide asks policy what must be true, remembers it and hands it on.
 func (l *Loop) decide() {

@@ -82,18 +82,20 @@ func TestAStopBeforeAnythingWasAnnouncedIsQuick(t *testing.T) {
 }
 
 func TestNoRouteWhileAStepIsMissingAndTheReasonIsTold(t *testing.T) {
-	for part, want := range map[string]string{
-		"host":  "203.0.113.0/24: 203.0.113.1: no such interface",
-		"front": "203.0.113.0/24: 203.0.113.1: no such interface",
-	} {
+	const why = "no such interface"
+	for _, part := range []string{"host", "rewriter", "front"} {
 		t.Run(part, func(t *testing.T) {
-			story(t, func(t *testing.T, w *world) {
+			storyOf(t, beside(), func(t *testing.T, w *world) {
 				w.answerProbes()
-				w.set(func() { w.fail[part] = errors.New("no such interface") })
+				w.set(func() { w.fail[part] = errors.New(why) })
 				time.Sleep(time.Minute) // a reconciliation finds out
 				w.answerProbes()
-				if s := w.status(t); s.Reason != want || s.Routes[0].State != "withdrawn" {
+				s := w.status(t)
+				if want := "203.0.113.0/24: 203.0.113.1: " + why; s.Reason != want || s.Routes[0].State != "withdrawn" {
 					t.Errorf("want %q, got %q, %+v", want, s.Reason, s.Routes)
+				}
+				if s.Addresses[0].Reason != why {
+					t.Errorf("want the address to tell why, got %+v", s.Addresses[0])
 				}
 				w.said()
 				w.set(func() { clear(w.fail) })

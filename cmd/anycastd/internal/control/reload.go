@@ -40,6 +40,7 @@ func needRestart(a, b *config.Config) []string {
 		{"ike.cookie, cookie_above or cookie_secret_file", a.Cookie != b.Cookie || a.CookieAbove != b.CookieAbove || a.CookieSecret != b.CookieSecret},
 		{"ike.unsupported", a.Unsupported != b.Unsupported},
 		{"ike.reply_limit, reply_limit_source or error_limit", a.ReplyLimit != b.ReplyLimit || a.SourceLimit != b.SourceLimit || a.ErrorLimit != b.ErrorLimit},
+		{"ike.port_conflict", a.PortConflict != b.PortConflict},
 		{"bgp.asn", a.BGP.ASN != b.BGP.ASN},
 		{"bgp.router_id", a.BGP.RouterID != b.BGP.RouterID},
 		{"bgp.listen_port", a.BGP.ListenPort != b.BGP.ListenPort},

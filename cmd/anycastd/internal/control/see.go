@@ -2,11 +2,11 @@ package control
 
 import (
 	"net/netip"
-	"slices"
 
 	"github.com/anycastd/anycastd/bgp"
 	"github.com/anycastd/anycastd/cmd/anycastd/internal/config"
 	"github.com/anycastd/anycastd/ikefront/probe"
+	"github.com/anycastd/anycastd/netlink"
 	"github.com/anycastd/anycastd/policy"
 )
 
@@ -59,20 +59,63 @@ func (l *Loop) seeAddresses() {
 	}
 }
 
+// ports is how far the service ports of the anycast addresses are open.
+type ports struct {
+	rewritten  map[netip.AddrPort]bool // to the ports that sockets are bound to
+	rewriteErr error                   // of the last Set of the rewriter
+	open       map[netip.AddrPort]bool // have sockets
+	sockets    map[netip.Addr]policy.Fact
+}
+
+// seeRewrites takes in what a Set of the rewriter came to. One that failed has
+// changed nothing.
+func (l *Loop) seeRewrites(set []netlink.Rewrite, err error) {
+	l.ports.rewriteErr = err
+	if err != nil {
+		return
+	}
+	l.ports.rewritten = map[netip.AddrPort]bool{}
+	for _, w := range set {
+		l.ports.rewritten[netip.AddrPortFrom(w.Addr, w.Port)] = true
+	}
+}
+
+// rewrittenAt says whether a port of address a is rewritten.
+func (p *ports) rewrittenAt(a netip.Addr) bool {
+	for at := range p.rewritten {
+		if at.Addr() == a {
+			return true
+		}
+	}
+	return false
+}
+
 // seeSockets takes in which endpoints are open.
 func (l *Loop) seeSockets(want []netip.AddrPort, failed map[netip.AddrPort]error) {
-	for a, own := range l.view.Own {
-		own.Listening = policy.Fact{OK: true}
+	l.ports.open, l.ports.sockets = map[netip.AddrPort]bool{}, map[netip.Addr]policy.Fact{}
+	for _, at := range want {
+		l.ports.open[at] = failed[at] == nil
+	}
+	for a := range l.view.Own {
+		fact := policy.Fact{OK: true}
 		for _, port := range l.cfg.Ports {
 			at := netip.AddrPortFrom(a, port)
 			if err := failed[at]; err != nil {
-				own.Listening = policy.Fact{Reason: err.Error()}
-			} else if !slices.Contains(want, at) {
-				own.Listening = policy.Fact{}
+				fact = policy.Fact{Reason: err.Error()}
+			} else if !l.ports.open[at] {
+				fact = policy.Fact{}
 			}
 		}
-		l.view.Own[a] = own
+		l.ports.sockets[a] = fact
 	}
+}
+
+// listening says whether what arrives for address a reaches sockets.
+func (p *ports) listening(a netip.Addr) policy.Fact {
+	if p.rewriteErr != nil {
+		return policy.Fact{Reason: p.rewriteErr.Error()}
+	}
+	return p.sockets[a]
 }
 
 // seeRoutes takes in what a Set of the speaker came to.
@@ -90,6 +133,7 @@ func (l *Loop) seeRoutes(set []bgp.Route, err error) {
 // lookAround derives what follows from several observations together.
 func (l *Loop) lookAround() {
 	for a, own := range l.view.Own {
+		own.Listening = l.ports.listening(a)
 		own.Answers = l.answers(a, own)
 		own.Proven = own.Proven || own.Installed.OK && own.Listening.OK && own.Answers.OK
 		l.view.Own[a] = own

@@ -111,16 +111,16 @@ func (l *Loop) status() Status {
 	s.Ready = s.State == inService
 	s.Gateways, s.Addresses, s.Routes = l.gateways(), l.ownAddresses(), l.routesAsSeen()
 	s.Records, s.Peers = l.records(), l.peers()
-	s.Endpoints, s.Cookies = l.endpoints(s.Packets), l.parts.Front.CookiesDemanded()
+	s.Endpoints, s.Cookies = l.countEndpoints(s.Packets), l.parts.Front.CookiesDemanded()
 	for _, w := range l.cfg.Warnings {
 		s.Warnings = append(s.Warnings, w.Error())
 	}
 	return s
 }
 
-// endpoints lists the endpoints that are or were open, and adds all that they
+// countEndpoints lists the endpoints that are or were open, and adds all that they
 // have counted to packets.
-func (l *Loop) endpoints(packets map[string]uint64) []Endpoint {
+func (l *Loop) countEndpoints(packets map[string]uint64) []Endpoint {
 	for d := range ikefront.Disposition(ikefront.Dispositions) {
 		packets[d.String()] = 0
 	}
