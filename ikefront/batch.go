@@ -68,14 +68,17 @@ func newBatch() (*batch, error) {
 // free gives the buffers back; the batch can't be used any more.
 func (b *batch) free() { _ = unix.Munmap(b.requests) }
 
-// receive fills the batch with what waits at fd and returns how many came.
+// receive fills the batch with what waits at fd and returns how many came. It
+// never waits, and neither does send: so they don't tell Go's scheduler of their
+// system calls, which would look for other work meanwhile, in vain, and be woken
+// by each answer that leaves.
 func (b *batch) receive(fd int) (int, error) {
 	b.queued = 0
 	for i := range b.in {
 		b.in[i].hdr.Namelen = unix.SizeofSockaddrInet6
 		b.in[i].hdr.SetControllen(controlLen)
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.in[0])), batchLen, unix.MSG_DONTWAIT, 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.in[0])), batchLen, unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}
@@ -138,7 +141,7 @@ func (b *batch) send(fd, allowed int) {
 		b.fates[i] = TotalLimited
 	}
 	for at := 0; at < allowed; {
-		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.out[at])), uintptr(allowed-at), unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.out[at])), uintptr(allowed-at), unix.MSG_DONTWAIT, 0, 0)
 		if errno == unix.EINTR {
 			continue
 		}

@@ -97,10 +97,14 @@ func setOptions(fd int, v6 bool) error {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
 	}
 	// Go sets SO_BROADCAST; with it a request from a forged broadcast address
-	// would be answered to all hosts of that link.
+	// would be answered to all hosts of that link. An answer has at most 577
+	// octets with its headers, which any path takes whole. So it may be
+	// indivisible, needs no identification (RFC 6864), and stays deaf to forged
+	// news of a path's MTU.
 	opts := []struct{ level, name, value int }{
 		{unix.SOL_SOCKET, unix.SO_BROADCAST, 0}, {unix.SOL_SOCKET, unix.SO_REUSEPORT, 1},
 		{unix.SOL_IP, unix.IP_FREEBIND, 1}, {unix.SOL_IP, unix.IP_PKTINFO, 1},
+		{unix.SOL_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE},
 	}
 	if v6 {
 		opts = []struct{ level, name, value int }{
