@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -40,9 +41,37 @@ type batch struct {
 	fates    [batchLen]Disposition // of the datagrams received
 }
 
-// newBatch returns a batch with its buffers in place; free gives them back.
-// Those of the requests are mapped apart from the heap: they are large but
-// hardly touched, and would mislead the garbage collector's pace.
+// batches are those that no socket uses at the moment. A socket needs one only
+// from when it receives until it has answered, so there are hardly more than
+// CPUs, and the next socket's is still in the CPU's cache.
+type batches struct {
+	mu   sync.Mutex
+	free []*batch
+}
+
+// get returns a batch: the one that was used last, or a new one.
+func (b *batches) get() (*batch, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := len(b.free)
+	if n == 0 {
+		return newBatch()
+	}
+	last := b.free[n-1]
+	b.free = b.free[:n-1]
+	return last, nil
+}
+
+// put takes a batch back.
+func (b *batches) put(last *batch) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.free = append(b.free, last)
+}
+
+// newBatch returns a batch with its buffers in place. Those of the requests are
+// mapped apart from the heap, for good: they are large but hardly touched, and
+// would mislead the garbage collector's pace.
 func newBatch() (*batch, error) {
 	requests, err := unix.Mmap(-1, 0, batchLen*requestLen, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
@@ -64,9 +93,6 @@ func newBatch() (*batch, error) {
 	}
 	return b, nil
 }
-
-// free gives the buffers back; the batch can't be used any more.
-func (b *batch) free() { _ = unix.Munmap(b.requests) }
 
 // receive fills the batch with what waits at fd and returns how many came. It
 // never waits, and neither does send: so they don't tell Go's scheduler of their

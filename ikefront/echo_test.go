@@ -21,21 +21,27 @@ func TestAnEcho(t *testing.T) {
 		return // nobody asked for it
 	}
 	var counts Counters
-	s, err := open(at, at, &shared{}, &counts)
+	front := new(shared)
+	s, err := open(at, at, front, &counts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	size := ike.RedirectSize(&ike.Request{Nonce: make([]byte, 32)}, ike.GatewayID{Addr: at.Addr()})
 	turn := func(fd uintptr) bool {
-		n, err := s.batch.receive(int(fd))
+		b, err := front.batches.get()
+		if err != nil {
+			return false
+		}
+		defer front.batches.put(b)
+		n, err := b.receive(int(fd))
 		if err != nil {
 			return false
 		}
 		for i := range n {
-			in, _ := s.batch.request(i)
-			s.batch.became(i, in[:min(size, len(in))], Redirected)
+			in, _ := b.request(i)
+			b.became(i, in[:min(size, len(in))], Redirected)
 		}
-		s.batch.send(int(fd), s.batch.queued)
+		b.send(int(fd), b.queued)
 		return true
 	}
 	t.Logf("echoing %d octets at %s", size, at)

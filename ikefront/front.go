@@ -48,6 +48,7 @@ type shared struct {
 	table    atomic.Pointer[policy.Table]
 	cookies  atomic.Pointer[cookies]
 	watchers atomic.Pointer[watchers] // nil: nobody watches
+	batches  batches
 	limits   *limits
 	refuse   bool
 	start    time.Time

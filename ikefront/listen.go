@@ -64,7 +64,6 @@ func (f *Front) listen(at netip.AddrPort) error {
 		if err != nil {
 			for _, s := range group {
 				s.conn.Close()
-				s.batch.free()
 			}
 			return err
 		}
@@ -126,7 +125,6 @@ func (f *Front) close(at netip.AddrPort, group []*socket) {
 	f.account(group...)
 	for _, s := range group {
 		s.conn.Close()
-		s.batch.free()
 	}
 	f.log.Info().Stringer("at", at).Msg("no longer answering IKE")
 }

@@ -28,7 +28,6 @@ type socket struct {
 	natt   bool
 	shared *shared
 	counts *Counters
-	batch  *batch
 	gate   gate
 	done   chan struct{} // closed when serve has ended
 
@@ -59,13 +58,8 @@ func open(at, bound netip.AddrPort, shared *shared, counts *Counters) (*socket, 
 		udp.Close()
 		return nil, err
 	}
-	b, err := newBatch()
-	if err != nil {
-		udp.Close()
-		return nil, err
-	}
 	s := &socket{
-		at: at, conn: udp, raw: raw, natt: at.Port() == ike.NATTPort, shared: shared, counts: counts, batch: b,
+		at: at, conn: udp, raw: raw, natt: at.Port() == ike.NATTPort, shared: shared, counts: counts,
 		gate: gate{raw: raw}, done: make(chan struct{}),
 	}
 	s.gate.program, err = bpf.Assemble(newFilter(s.natt, shared.refuse))
@@ -144,7 +138,12 @@ func (s *socket) serve() error {
 
 // step receives what is there and answers it; false: nothing was there.
 func (s *socket) step(fd int) (bool, error) {
-	n, err := s.batch.receive(fd)
+	b, err := s.shared.batches.get()
+	if err != nil {
+		return false, err
+	}
+	defer s.shared.batches.put(b)
+	n, err := b.receive(fd)
 	switch err {
 	case nil:
 	case unix.EAGAIN:
@@ -156,17 +155,17 @@ func (s *socket) step(fd int) (bool, error) {
 	}
 	by, junk := s.shared.rules(s.at.Addr()), 0
 	for i := range n {
-		in, src := s.batch.request(i)
-		reply, d := answer(s.batch.reply(), in, src, s.natt, &by)
-		s.batch.became(i, reply, d)
+		in, src := b.request(i)
+		reply, d := answer(b.reply(), in, src, s.natt, &by)
+		b.became(i, reply, d)
 		if d.junk(by.refuse) {
 			junk++
 		}
 	}
-	s.batch.send(fd, by.limits.total.take(s.batch.queued, by.now, by.limits.totals))
-	s.batch.count(n, s.counts)
+	b.send(fd, by.limits.total.take(b.queued, by.now, by.limits.totals))
+	b.count(n, s.counts)
 	if watchers := s.shared.watchers.Load(); watchers != nil {
-		watchers.tell(s, n, &by)
+		watchers.tell(s, b, n, &by)
 	}
 	if s.gate.feel(junk, by.now) {
 		s.gate.shut(fd)

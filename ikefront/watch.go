@@ -63,12 +63,12 @@ func (f *Front) setWatchers(change func(watchers) watchers) {
 	f.shared.watchers.Store(&all)
 }
 
-// tell shows the first n datagrams of s's batch to those who watch.
-func (all *watchers) tell(s *socket, n int, by *rules) {
+// tell shows the first n datagrams of s's batch b to those who watch.
+func (all *watchers) tell(s *socket, b *batch, n int, by *rules) {
 	for i := range n {
-		in, src := s.batch.request(i)
+		in, src := b.request(i)
 		for _, w := range *all {
-			w.see(s, in, src, s.batch.fates[i], by)
+			w.see(s, in, src, b.fates[i], by)
 		}
 	}
 }

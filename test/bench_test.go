@@ -64,13 +64,32 @@ func (b *bench) rates() (capacity float64) {
 	for _, c := range all {
 		b.table.add(c.name, "%.0f/s", c.rates, noGoal(), fmt.Sprintf("CPU: responder %.0f %%, generator %.0f %%", 100*c.cpu.median(), 100*c.generator.median()))
 	}
-	b.table.add("anycastd / echo on the same sockets", "%.2f", ours.rates.over(echo.rates), atLeast(.9), "")
-	b.table.add("anycastd / bare echo", "%.2f", ours.rates.over(bare.rates), noGoal(), "")
 	b.table.add("anycastd / libreswan", "%.1f", ours.rates.over(libreswan.rates), atLeast(5), "")
+	b.saturate(ours, echo, bare)
 	for _, c := range all {
 		c.Stop()
 	}
 	return ours.rates.median()
+}
+
+// saturate measures what contestants answer when more comes than they can take:
+// not even the generator's own work on the answers holds them up.
+func (b *bench) saturate(ours, echo, bare *contestant) {
+	answered := map[*contestant]figure{}
+	var sent, cpu figure
+	for range rounds {
+		for _, c := range []*contestant{ours, echo, bare} {
+			r := b.run("flood -to %s -from %s -duration %s -pid %d", c.to, spoofed, roundTime, c.PID())
+			answered[c], sent, cpu = append(answered[c], r.ReceivedRate), append(sent, r.SentRate), append(cpu, r.Process.CPU)
+			b.t.Logf("saturated: %s: %.0f/s of %.0f/s, CPU %.0f %%", c.name, r.ReceivedRate, r.SentRate, 100*r.Process.CPU)
+		}
+	}
+	b.table.section(fmt.Sprintf("The same when more comes than any can answer (%.0f/s; CPU: responders %.0f %%)", sent.median(), 100*cpu.median()))
+	for _, c := range []*contestant{ours, echo, bare} {
+		b.table.add(c.name, "%.0f/s", answered[c], noGoal(), "")
+	}
+	b.table.add("anycastd / echo on the same sockets", "%.2f", answered[ours].over(answered[echo]), atLeast(.9), "")
+	b.table.add("anycastd / bare echo", "%.2f", answered[ours].over(answered[bare]), noGoal(), "")
 }
 
 // latency measures how long answers take while the node has room.

@@ -51,7 +51,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 // execute does what the options say.
 func (o *options) execute() (*report, error) {
-	if err := pin(o.cpu); err != nil {
+	if err := pin(o.cpu, o.verb == "client"); err != nil {
 		return nil, err
 	}
 	// One thread does all the work; a shared one would be taken away from it.
@@ -71,8 +71,11 @@ func (o *options) execute() (*report, error) {
 }
 
 // pin makes the whole program run on one CPU; negative: on any. Go's runtime
-// has started threads by now, so the program starts again, on that CPU.
-func pin(cpu int) error {
+// has started threads by now, so the program starts again, on that CPU, and if
+// first, ahead of all others there: a flood from the same CPU must not delay an
+// honest client. Each of its threads must be ahead, or one would wait for ever
+// for another that the flood does not let run. It may not be permitted.
+func pin(cpu int, first bool) error {
 	if cpu < 0 {
 		return nil
 	}
@@ -86,12 +89,8 @@ func pin(cpu int) error {
 	if err := unix.SchedSetaffinity(0, &want); err != nil {
 		return fmt.Errorf("CPU %d: %w", cpu, err)
 	}
+	if first {
+		_ = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}, 0)
+	}
 	return unix.Exec("/proc/self/exe", os.Args, os.Environ())
-}
-
-// preferred makes the kernel run this thread before all others, so that a
-// flood from the same CPU does not delay an honest client. It may not be
-// permitted.
-func preferred() {
-	_ = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}, 0)
 }

@@ -178,9 +178,6 @@ func (o *options) load(stop <-chan struct{}) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.verb == "client" {
-		preferred()
-	}
 	m.answered = &l.tally.answered
 	l.run(stop, m)
 	r := newReport(o.verb, m)
