@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/anycastd/anycastd/policy"
 )
 
 // Sizes of a batch. A request may fill a whole UDP datagram; an answer is an
@@ -39,6 +41,7 @@ type batch struct {
 	queued   int
 	asked    [batchLen]uint8       // by which datagram, for each queued answer
 	fates    [batchLen]Disposition // of the datagrams received
+	warmth   uint64                // keeps warm from being optimized away
 }
 
 // batches are those that no socket uses at the moment. A socket needs one only
@@ -122,6 +125,27 @@ func (b *batch) request(i int) ([]byte, netip.AddrPort) {
 		return in, netip.AddrPortFrom(netip.AddrFrom4(v4.Addr), port)
 	}
 	return in, netip.AddrPortFrom(netip.AddrFrom16(name.Addr), port)
+}
+
+// warm reads what the answers to the first n datagrams will be looked up in, by
+// their sources: tables that are too large for the CPU's nearest caches. So it
+// waits for all of that at the same time, and not once or twice for each.
+func (b *batch) warm(n int, by *rules) {
+	var slots [batchLen]*uint16
+	var shares [batchLen]*bucket
+	for i := range n {
+		_, src := b.request(i)
+		slots[i] = by.table.Look(policy.Client{Source: src.Addr()})
+		shares[i] = by.limits.sources.of(src.Addr())
+	}
+	sum := uint64(0)
+	for i := range n {
+		sum += uint64(shares[i].full.Load())
+		if slots[i] != nil {
+			sum += uint64(*slots[i])
+		}
+	}
+	b.warmth = sum
 }
 
 // reply returns the empty buffer for the next answer.

@@ -22,7 +22,7 @@ func TestAnEcho(t *testing.T) {
 	}
 	var counts Counters
 	front := new(shared)
-	s, err := open(at, at, front, &counts)
+	s, err := open(at, at, maxQueue, front, &counts)
 	if err != nil {
 		t.Fatal(err)
 	}

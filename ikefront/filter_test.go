@@ -177,7 +177,7 @@ func TestWhatTheKernelDropsIsCountedByItsReason(t *testing.T) {
 
 func TestTheGateOpensWhenTheFloodIsOver(t *testing.T) {
 	at := freePort(t, "127.0.0.1")
-	s, err := open(at, at, &New(Config{}, zerolog.Nop()).shared, new(Counters))
+	s, err := open(at, at, maxQueue, &New(Config{}, zerolog.Nop()).shared, new(Counters))
 	if err != nil {
 		t.Fatal(err)
 	}

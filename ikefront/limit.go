@@ -1,12 +1,10 @@
 package ikefront
 
 import (
-	"math/rand/v2"
+	"hash/maphash"
 	"net/netip"
 	"sync/atomic"
 	"time"
-
-	"github.com/dchest/siphash"
 )
 
 // rate is how fast a bucket fills; its zero value sets no limit.
@@ -59,15 +57,15 @@ const bucketCount = 1 << 16
 
 // buckets is one token bucket for each hashed source prefix.
 type buckets struct {
-	rate   rate
-	bits6  int // of an IPv6 source that count; an IPv4 source counts whole
-	k0, k1 uint64
-	all    [bucketCount]bucket
+	rate  rate
+	bits6 int // of an IPv6 source that count; an IPv4 source counts whole
+	seed  maphash.Seed
+	all   [bucketCount]bucket
 }
 
 // newBuckets returns full buckets with a hash key of their own.
 func newBuckets(r rate, bits6 int) *buckets {
-	return &buckets{rate: r, bits6: bits6, k0: rand.Uint64(), k1: rand.Uint64()}
+	return &buckets{rate: r, bits6: bits6, seed: maphash.MakeSeed()}
 }
 
 // of returns the bucket of src.
@@ -77,7 +75,7 @@ func (b *buckets) of(src netip.Addr) *bucket {
 	if src.Is6() {
 		n = b.bits6 / 8
 	}
-	return &b.all[siphash.Hash(b.k0, b.k1, key[:n])%bucketCount]
+	return &b.all[maphash.Bytes(b.seed, key[:n])%bucketCount]
 }
 
 // take says whether src may get one more, and takes a token if so.

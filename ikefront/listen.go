@@ -36,7 +36,7 @@ func (f *Front) listenAll(want []netip.AddrPort) map[netip.AddrPort]error {
 		if f.closed {
 			failed[at] = errors.New("the front is closed")
 		} else if f.open[at] == nil {
-			if err := f.listen(at); err != nil {
+			if err := f.listen(at, queueFor(len(want))); err != nil {
 				failed[at] = err
 			}
 		}
@@ -52,15 +52,15 @@ func (f *Front) bound(at netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(at.Addr(), f.cfg.Bind(at.Port()))
 }
 
-// listen opens all sockets of at, or none.
-func (f *Front) listen(at netip.AddrPort) error {
+// listen opens all sockets of at, each with a queue of so many octets, or none.
+func (f *Front) listen(at netip.AddrPort, queue int) error {
 	var group []*socket
 	counts := f.counts[at]
 	if counts == nil {
 		counts = make([]apart, f.cfg.Sockets)
 	}
 	for i := range f.cfg.Sockets {
-		s, err := open(at, f.bound(at), &f.shared, &counts[i].Counters)
+		s, err := open(at, f.bound(at), queue, &f.shared, &counts[i].Counters)
 		if err != nil {
 			for _, s := range group {
 				s.conn.Close()

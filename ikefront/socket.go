@@ -16,9 +16,19 @@ import (
 	"github.com/anycastd/anycastd/ikefront/ike"
 )
 
-// receiveBuffer is the kernel's queue of a socket in octets: some 10,000
-// requests, what arrives in the time of a scheduling hiccup.
-const receiveBuffer = 8 << 20
+// The kernel's queue of a socket, in octets: for few endpoints some 10,000
+// requests, what arrives in the time of a scheduling hiccup. Many endpoints share
+// what a flood of all of them may take of the host's memory.
+const (
+	maxQueue  = 8 << 20
+	minQueue  = 1 << 20
+	allQueues = 32 << 20 // for each CPU
+)
+
+// queueFor returns the size of a queue where there are so many endpoints.
+func queueFor(endpoints int) int {
+	return min(max(allQueues/max(endpoints, 1), minQueue), maxQueue)
+}
 
 // socket is one UDP socket with its goroutine's state.
 type socket struct {
@@ -35,15 +45,16 @@ type socket struct {
 	told     bool   // that the gate can't be shut; only the Front knows
 }
 
-// open opens a socket for at that is bound to bound and counts in counts.
-func open(at, bound netip.AddrPort, shared *shared, counts *Counters) (*socket, error) {
+// open opens a socket for at that is bound to bound, has a queue of so many
+// octets, and counts in counts.
+func open(at, bound netip.AddrPort, queue int, shared *shared, counts *Counters) (*socket, error) {
 	network := "udp4"
 	if at.Addr().Is6() {
 		network = "udp6"
 	}
 	var optErr error
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		if err := c.Control(func(fd uintptr) { optErr = setOptions(int(fd), at.Addr().Is6()) }); err != nil {
+		if err := c.Control(func(fd uintptr) { optErr = setOptions(int(fd), at.Addr().Is6(), queue) }); err != nil {
 			return err
 		}
 		return optErr
@@ -85,10 +96,10 @@ func (s *socket) finish() {
 // setOptions sets what must stand before the bind: several sockets on one
 // port, an address that may not be there yet or lies in a prefix that is local
 // as a whole (AnyIP), and the destination address with each datagram.
-func setOptions(fd int, v6 bool) error {
+func setOptions(fd int, v6 bool, queue int) error {
 	// Needs CAP_NET_ADMIN; without it the host's rmem_max bounds the queue.
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, queue) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, queue)
 	}
 	// Go sets SO_BROADCAST; with it a request from a forged broadcast address
 	// would be answered to all hosts of that link. An answer has at most 577
@@ -154,6 +165,7 @@ func (s *socket) step(fd int) (bool, error) {
 		return false, err
 	}
 	by, junk := s.shared.rules(s.at.Addr()), 0
+	b.warm(n, &by)
 	for i := range n {
 		in, src := b.request(i)
 		reply, d := answer(b.reply(), in, src, s.natt, &by)

@@ -15,7 +15,7 @@ func TestAStepAllocatesNothing(t *testing.T) {
 	at := freePort(t, "127.0.0.1")
 	f := New(Config{SourceLimit: 100, ReplyLimit: 1000000, ErrorLimit: 100, CookieSecret: secret, Refuse: true}, zerolog.Nop())
 	f.Set(byAddress())
-	s, err := open(at, at, &f.shared, new(Counters))
+	s, err := open(at, at, maxQueue, &f.shared, new(Counters))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestAStepAllocatesNothing(t *testing.T) {
 // socket without SO_BROADCAST.
 func TestAForgedBroadcastAddressIsNotAnswered(t *testing.T) {
 	at := freePort(t, "127.0.0.1")
-	s, err := open(at, at, &New(Config{}, zerolog.Nop()).shared, new(Counters))
+	s, err := open(at, at, maxQueue, &New(Config{}, zerolog.Nop()).shared, new(Counters))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,5 +57,13 @@ func TestAForgedBroadcastAddressIsNotAnswered(t *testing.T) {
 	_, err = s.conn.WriteToUDPAddrPort([]byte("x"), netip.MustParseAddrPort("127.255.255.255:500"))
 	if !errors.Is(err, unix.EACCES) {
 		t.Errorf("want %v, got %v", unix.EACCES, err)
+	}
+}
+
+func TestManyEndpointsShareTheMemoryOfTheirQueues(t *testing.T) {
+	for endpoints, want := range map[int]int{0: maxQueue, 4: maxQueue, 8: maxQueue / 2, 16: maxQueue / 4, 128: minQueue} {
+		if got := queueFor(endpoints); got != want {
+			t.Errorf("%d endpoints: want %d, got %d", endpoints, want, got)
+		}
 	}
 }

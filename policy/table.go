@@ -106,6 +106,17 @@ func (t *Table) Pick(c Client) *Target {
 	return r.other(first, h)
 }
 
+// Look returns where Pick will look last for c, if it goes by its source alone;
+// nil if it won't. Who asks for many clients reads all of that first, and so
+// waits for memory once.
+func (t *Table) Look(c Client) *uint16 {
+	r := t.ring(c.Source)
+	if r == nil || len(r.slots) == 0 {
+		return nil
+	}
+	return &r.slots[t.hash(c)%slotCount]
+}
+
 // failed says whether a client redirected by from can't use target: it was
 // redirected by that very gateway, or comes back to us from the target that
 // the same table gave it (RFC 5685 section 9.3).
