@@ -81,10 +81,9 @@ func (b *bench) saturate(ours, echo, bare *contestant) {
 	var sent figure
 	for range rounds {
 		for _, c := range all {
-			r := b.run("flood -to %s -from %s -duration %s -pid %d", c.to, spoofed, roundTime, c.PID())
+			r := b.saturated(c)
 			perCPU[c], perSecond[c] = append(perCPU[c], r.ReceivedRate/r.Process.CPU), append(perSecond[c], r.ReceivedRate)
 			sent = append(sent, r.SentRate)
-			b.t.Logf("saturated: %s: %.0f/s of %.0f/s, CPU %.0f %%", c.name, r.ReceivedRate, r.SentRate, 100*r.Process.CPU)
 		}
 	}
 	b.table.section(fmt.Sprintf("Answers per second of CPU time, beside a valid flood as fast as it goes (%.0f/s)", sent.median()))
@@ -93,6 +92,14 @@ func (b *bench) saturate(ours, echo, bare *contestant) {
 	}
 	b.table.add("anycastd / echo on the same sockets", "%.2f", perCPU[ours].over(perCPU[echo]), atLeast(.9), "")
 	b.table.add("anycastd / bare echo", "%.2f", perCPU[ours].over(perCPU[bare]), noGoal(), "")
+}
+
+// saturated floods a contestant with valid requests.
+func (b *bench) saturated(c *contestant) loadReport {
+	b.t.Helper()
+	r := b.run("flood -to %s -from %s -duration %s -pid %d", c.to, spoofed, roundTime, c.PID())
+	b.t.Logf("flooded: %s: %.0f/s of %.0f/s, CPU %.0f %%", c.name, r.ReceivedRate, r.SentRate, 100*r.Process.CPU)
+	return r
 }
 
 // latency measures how long answers take while the node has room.
@@ -118,18 +125,21 @@ func (b *bench) flatness() {
 		all = append(all, b.anycastd(fmt.Sprintf("gateways-%d", n), setup{gateways: n}))
 	}
 	for _, n := range []int{1, 64} {
-		c := b.anycastd(fmt.Sprintf("addresses-%d", n), setup{addresses: n})
-		c.window = 64 * 64 // a whole batch for each address
-		all = append(all, c)
+		all = append(all, b.anycastd(fmt.Sprintf("addresses-%d", n), setup{addresses: n}))
 	}
-	b.interleave(all)
-	b.table.section("Answers per second by size, beside a valid flood as fast as it goes")
-	for i, c := range all {
-		base, note := all[0], ""
-		if i >= 3 {
-			base, note = all[3], fmt.Sprintf("%d requests under way", c.window)
+	for range rounds {
+		for _, c := range all {
+			r := b.saturated(c)
+			c.rates = append(c.rates, r.ReceivedRate/r.Process.CPU)
 		}
-		b.table.add(c.name, "%.0f/s", c.rates, noGoal(), note)
+	}
+	b.table.section("Answers per second of CPU time by size, beside a valid flood as fast as it goes")
+	for i, c := range all {
+		base := all[0]
+		if i >= 3 {
+			base = all[3]
+		}
+		b.table.add(c.name, "%.0f/s", c.rates, noGoal(), "")
 		if c != base {
 			b.table.add(c.name+" / "+base.name, "%.2f", c.rates.over(base.rates), goal{.9, 1.1}, "")
 		}
