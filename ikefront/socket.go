@@ -21,7 +21,7 @@ import (
 // what a flood of all of them may take of the host's memory.
 const (
 	maxQueue  = 8 << 20
-	minQueue  = 1 << 20
+	minQueue  = 512 << 10
 	allQueues = 32 << 20 // for each CPU
 )
 
