@@ -19,21 +19,7 @@ import (
 // echo answers on a host with its name and what it was sent.
 func echo(t *testing.T, h *lab.Host, name, network, at string) {
 	t.Helper()
-	var conn net.PacketConn
-	if err := h.Do(func() (err error) { conn, err = net.ListenPacket(network, at); return err }); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	go func() {
-		buf := make([]byte, 1<<16)
-		for {
-			n, from, err := conn.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			conn.WriteTo(append([]byte(name+" "), buf[:n]...), from)
-		}
-	}()
+	serve(t, h, network, at, func(in []byte) []byte { return append([]byte(name+" "), in...) })
 }
 
 // question is a datagram, and who should echo it.

@@ -146,26 +146,40 @@ func mustSeeRedirectedFrom(t *testing.T, l *lab.Lab, capture *lab.Capture, clien
 	capture.Stop()
 }
 
+// serve sends back what answer makes of each datagram that comes to an address
+// of a host; nothing, if that is nil.
+func serve(t *testing.T, h *lab.Host, network, at string, answer func(in []byte) []byte) {
+	t.Helper()
+	var conn net.PacketConn
+	if err := h.Do(func() (err error) { conn, err = net.ListenPacket(network, at); return err }); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	go func() {
+		buf := make([]byte, 1<<16)
+		for {
+			n, from, err := conn.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			if out := answer(buf[:n]); out != nil {
+				conn.WriteTo(out, from)
+			}
+		}
+	}()
+}
+
 // standIns makes the fabric's gateways answer probes, without strongSwan.
 func standIns(t *testing.T, f *fabric) {
+	t.Helper()
 	for _, g := range f.gateways {
-		var conn net.PacketConn
-		if err := g.Do(func() (err error) { conn, err = net.ListenPacket("udp", ":500"); return err }); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-		go func() {
-			buf := make([]byte, 1<<16)
-			for {
-				n, from, err := conn.ReadFrom(buf)
-				if err != nil {
-					return
-				}
-				if h, ok := ike.ParseHeader(buf[:n]); ok {
-					conn.WriteTo(ike.AppendNotify(nil, h, ike.InvalidMajorVersion, nil), from)
-				}
+		serve(t, g, "udp", ":500", func(in []byte) []byte {
+			h, ok := ike.ParseHeader(in)
+			if !ok {
+				return nil
 			}
-		}()
+			return ike.AppendNotify(nil, h, ike.InvalidMajorVersion, nil)
+		})
 	}
 }
 
