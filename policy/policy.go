@@ -55,21 +55,55 @@ type Pool struct {
 	Gateways   []string       // names, in the configuration's order
 	Sources    []netip.Prefix // by where the client comes from
 	Identities []string       // by who the client is
+	Fallback   []string       // pools that serve its clients while it can't, by name, the first choice first
 }
 
 // Config is what the operator wants; it does not change between reloads.
 type Config struct {
-	Addresses []netip.Addr   // anycast addresses, owned and answered from
-	Prefixes  []netip.Prefix // announced
-	Gateways  []Gateway
-	Pools     []Pool
-	Choose    Choose
-	Key       Key
-	Seed      string // keys the client hash; the same on all nodes of a service
-	DrainWait time.Duration
-	Settle    time.Duration
-	Zones     []Zone
+	Node       string         // this node's name, which sets it apart where all nodes would do the same at once
+	Addresses  []netip.Addr   // anycast addresses, owned and answered from
+	Prefixes   []netip.Prefix // announced
+	Gateways   []Gateway
+	Pools      []Pool
+	Choose     Choose
+	Key        Key
+	Seed       string        // keys the client hash; the same on all nodes of a service
+	Overload   float64       // load from which a gateway gets no newcomers while another is below, above 0, at most 1; 0: 1
+	StaleAfter time.Duration // age from which a Load counts as unknown; 0: never
+	Site       Site
+	DrainWait  time.Duration
+	Settle     time.Duration
+	Zones      []Zone
 }
+
+// Site says when the site as a whole is less fit to be sent clients than
+// others, and what its routes then say. The zero Site is always fit.
+type Site struct {
+	MinGateways    int           // usable gateways below which the site is short of them; 0: it never is
+	WhenShort      SiteAction    // what the routes then do
+	Overload       float64       // mean load from which, for OverloadFor, the site is overloaded; 0: it never is
+	OverloadFor    time.Duration // at least 0
+	Relief         float64       // mean load up to which, for ReliefFor, it is so no more; below Overload
+	ReliefFor      time.Duration // at least 0
+	WhenOverloaded SiteAction    // what the routes then do
+	Hold           time.Duration // at least from one change for the better to the next, doubled with each relapse within RelapseWithin, up to MaxHold; 0: none
+}
+
+// SiteAction is what becomes of the routes of a site that is less fit.
+type SiteAction string
+
+// The actions.
+const (
+	Ignore       SiteAction = "ignore"   // status tells, routes stay
+	MakeWorse    SiteAction = "worse"    // announced so that the fabric prefers other sites
+	WithdrawSite SiteAction = "withdraw" // by graceful shutdown
+)
+
+// How hold-down grows.
+const (
+	RelapseWithin = 15 * time.Minute
+	MaxHold       = 10 * time.Minute
+)
 
 // Zone is a DNS zone that the node publishes records in.
 type Zone struct {

@@ -35,6 +35,24 @@ type Own struct {
 	Proven    bool // all of that has held at some time
 }
 
+// Load is what is known of a gateway's load.
+type Load struct {
+	Sessions int       // IKE SAs, half-open ones included
+	Capacity int       // sessions; 0: that of the configuration
+	CPU      float64   // share in use, 0 to 1; below 0: unknown
+	Draining bool      // the gateway itself wants no newcomers
+	At       time.Time // when it came in
+	Source   string    // who said so, in words: "VICI", "report"
+	Sent     uint64    // clients that Table.Sent counted for the gateway by then
+}
+
+// Drain is an operator's mark that something takes no newcomers.
+type Drain struct {
+	Reason string
+	Since  time.Time
+	Until  time.Time // zero: until it is undone
+}
+
 // View is what is known when Decide is asked. Maps may lack entries: what is
 // not there has not been observed yet. Own and Routes may have entries that the
 // configuration lacks since a reload: they are taken out of service in order.
@@ -58,6 +76,7 @@ type RouteWish string
 const (
 	Withdrawn        RouteWish = "withdrawn"
 	Announced        RouteWish = "announced"
+	Worse            RouteWish = "worse" // announced so that the fabric prefers other sites
 	GracefulShutdown RouteWish = "graceful-shutdown" // announced with 65535:0 (RFC 8326), soon to be withdrawn
 )
 
