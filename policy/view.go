@@ -76,7 +76,7 @@ type RouteWish string
 const (
 	Withdrawn        RouteWish = "withdrawn"
 	Announced        RouteWish = "announced"
-	Worse            RouteWish = "worse" // announced so that the fabric prefers other sites
+	Worse            RouteWish = "worse"             // announced so that the fabric prefers other sites
 	GracefulShutdown RouteWish = "graceful-shutdown" // announced with 65535:0 (RFC 8326), soon to be withdrawn
 )
 
