@@ -5,29 +5,47 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/gaissmai/bart"
 )
 
-// newTable builds the table for the gateways that usable says take clients of
+// member is a gateway as a ring takes it in.
+type member struct {
+	target   Target
+	weight   int
+	share    Share
+	self     bool
+	known    bool   // whether its load is
+	sessions uint64 // if known
+	capacity uint64 // 0: unknown
+	base     uint64 // what its meter had counted when the load was taken
+}
+
+// admission says whether a gateway takes clients of a family, and as what.
+type admission func(*Gateway, family) (member, bool)
+
+// newTable builds the table for the gateways that admit says take clients of
 // a family. Slots for candidates that prev had too are taken from there.
-func newTable(cfg *Config, usable func(*Gateway, family) (Target, bool), prev *Table) *Table {
+func newTable(cfg *Config, admit admission, prev *Table) *Table {
 	sum := sha256.Sum256([]byte("anycastd table key\x00" + cfg.Seed))
 	t := &Table{
 		k0: binary.LittleEndian.Uint64(sum[:]), k1: binary.LittleEndian.Uint64(sum[8:]),
-		key: cfg.Key, anycast: cfg.Addresses, rest: -1, made: map[string]slots{},
+		key: cfg.Key, anycast: cfg.Addresses, made: map[string]slots{},
 	}
-	if prev == nil || prev.k0 != t.k0 || prev.k1 != t.k1 {
+	if prev == nil {
+		prev = &Table{memo: new(memo)}
+	}
+	t.meters, t.memo = metersFor(cfg.Gateways, prev.meters), prev.memo
+	if prev.k0 != t.k0 || prev.k1 != t.k1 {
 		prev = &Table{}
 	}
 	t.before = prev.made
 	pools, rest := layout(cfg)
+	t.rest = rest
+	b := builder{cfg: cfg, admit: admit, t: t, prev: prev}
+	b.pools(pools)
 	for i, p := range pools {
-		pt := poolTable{name: p.Name, members: p.Gateways}
-		for _, f := range []family{ipv4, ipv6} {
-			pt.rings[f] = t.newRing(cfg, p.Gateways, f, usable, prev)
-		}
-		t.pools = append(t.pools, pt)
 		for _, src := range p.Sources {
 			if t.bySrc == nil {
 				t.bySrc = new(bart.Table[int])
@@ -35,67 +53,130 @@ func newTable(cfg *Config, usable func(*Gateway, family) (Target, bool), prev *T
 			t.bySrc.Insert(src, i)
 		}
 	}
-	t.rest = rest
 	if maps.EqualFunc(t.made, prev.made, func(a, b slots) bool { return &a[0] == &b[0] }) {
 		t.before = prev.before // nothing is new: keep what a flap back may need
 	}
 	return t
 }
 
-// newRing builds the ring of the gateways among names that usable admits.
-func (t *Table) newRing(cfg *Config, names []string, f family, usable func(*Gateway, family) (Target, bool), prev *Table) ring {
-	var self, others []candidate
-	targets := map[string]Target{}
-	for _, g := range members(cfg.Gateways, names) {
-		target, ok := usable(g, f)
-		if !ok || g.Weight <= 0 {
+// metersFor returns a meter for each gateway, those that there were before
+// included.
+func metersFor(gateways []Gateway, before map[string]*meter) map[string]*meter {
+	known := func(g Gateway) bool { return before[g.Name] != nil }
+	if len(before) == len(gateways) && !slices.ContainsFunc(gateways, func(g Gateway) bool { return !known(g) }) {
+		return before
+	}
+	all, taken := make(map[string]*meter, len(gateways)), map[uint16]bool{}
+	for _, g := range gateways {
+		if known(g) {
+			all[g.Name] = before[g.Name]
+			taken[before[g.Name].id] = true
+		}
+	}
+	id := uint16(0)
+	for _, g := range gateways {
+		if all[g.Name] != nil {
 			continue
 		}
-		targets[g.Name] = target
-		if cfg.Choose == SelfFirst && g.Self {
-			self = []candidate{{g.Name, 1}}
-			continue
+		for taken[id] {
+			id++
 		}
-		others = append(others, candidate{g.Name, g.Weight})
+		all[g.Name] = &meter{id: id}
+		taken[id] = true
 	}
-	rest := t.ringOf(others, targets, prev)
-	if len(self) == 0 {
-		return rest
-	}
-	first := t.ringOf(self, targets, prev)
-	if len(rest.targets) > 0 {
-		first.others = &rest
-	}
-	return first
+	return all
 }
 
-// ringOf builds the ring of the gateways from.
-func (t *Table) ringOf(from []candidate, targets map[string]Target, prev *Table) ring {
-	if len(from) == 0 {
-		return ring{}
+// builder is a table under way.
+type builder struct {
+	cfg   *Config
+	admit admission
+	t     *Table
+	prev  *Table // whose slots can be taken over
+}
+
+// rings are the rings that gateways make: those to be tried first, and those
+// of the gateways that take newcomers only while all others are full.
+type rings struct{ fit, late []*ring }
+
+// pools makes the chains of pools: a pool's own gateways, then those of its
+// fallbacks, then, in the same order, those that are overloaded.
+func (b *builder) pools(pools []Pool) {
+	made := map[string][2]rings{}
+	for _, p := range pools {
+		made[p.Name] = [2]rings{b.rings(p.Gateways, ipv4), b.rings(p.Gateways, ipv6)}
 	}
-	sortCandidates(from)
-	r := ring{slots: t.slots(from, prev)}
-	for _, c := range from {
-		r.targets = append(r.targets, targets[c.name])
+	for _, p := range pools {
+		pt := poolTable{name: p.Name, members: p.Gateways}
+		for _, f := range []family{ipv4, ipv6} {
+			pt.chains[f] = made[p.Name][f].fit
+			for _, name := range p.Fallback {
+				pt.chains[f] = slices.Concat(pt.chains[f], made[name][f].fit)
+			}
+			for _, name := range slices.Concat([]string{p.Name}, p.Fallback) {
+				pt.chains[f] = slices.Concat(pt.chains[f], made[name][f].late)
+			}
+		}
+		b.t.pools = append(b.t.pools, pt)
+	}
+}
+
+// rings makes the rings of the gateways with the given names.
+func (b *builder) rings(names []string, f family) (out rings) {
+	var self, rest, late []member
+	for _, g := range members(b.cfg.Gateways, names) {
+		m, ok := b.admit(g, f)
+		switch {
+		case !ok || m.weight <= 0:
+		case m.share.Over || m.share.Level == 0:
+			late = append(late, m)
+		case m.self && b.cfg.Choose == SelfFirst:
+			self = append(self, m)
+		default:
+			rest = append(rest, m)
+		}
+	}
+	for _, group := range [][]member{self, rest} {
+		if len(group) > 0 {
+			out.fit = append(out.fit, b.ring(group, b.cfg.overload()))
+		}
+	}
+	if len(late) > 0 {
+		out.late = append(out.late, b.ring(late, 1))
+	}
+	return out
+}
+
+// ring makes the ring of group, each of which takes clients up to the share
+// full of its capacity.
+func (b *builder) ring(group []member, full float64) *ring {
+	slices.SortFunc(group, func(x, y member) int { return strings.Compare(x.target.Gateway, y.target.Gateway) })
+	r := &ring{targets: make([]Target, len(group)), from: make([]candidate, len(group)), emptier: b.cfg.Choose == LeastLoaded}
+	for i, m := range group {
+		r.from[i] = candidate{m.target.Gateway, m.weight * max(m.share.Level, 1)}
+		r.targets[i] = m.target
+	}
+	r.slots = b.slots(r.from)
+	if r.emptier || slices.ContainsFunc(group, func(m member) bool { return m.known && m.capacity > 0 }) {
+		r.gauge(group, full, b.t.meters)
 	}
 	return r
 }
 
 // slots returns the slots of from, made now or before.
-func (t *Table) slots(from []candidate, prev *Table) slots {
+func (b *builder) slots(from []candidate) slots {
 	id := fingerprint(from)
-	if s, ok := t.made[id]; ok {
+	if s, ok := b.t.made[id]; ok {
 		return s
 	}
-	s, ok := prev.made[id]
+	s, ok := b.prev.made[id]
 	if !ok {
-		s, ok = prev.before[id]
+		s, ok = b.prev.before[id]
 	}
 	if !ok {
-		s = rendezvous(t.k0, t.k1, from)
+		s = rendezvous(b.t.k0, b.t.k1, from)
 	}
-	t.made[id] = s
+	b.t.made[id] = s
 	return s
 }
 

@@ -13,8 +13,10 @@ import (
 // is pure: view's own record of the past is all that it goes on.
 func Decide(cfg *Config, view *View, now time.Time) Plan {
 	d := decision{cfg: cfg, view: view, now: now}
-	d.plan.Table = d.table()
+	d.loads = d.bearings()
+	d.plan.Table = newTable(cfg, d.admit, view.Table)
 	d.plan.Gateways = d.gateways()
+	d.plan.Site = d.site()
 	d.plan.Routes = d.routes()
 	d.plan.Addresses = d.addresses()
 	d.plan.Records = d.records()
@@ -23,21 +25,22 @@ func Decide(cfg *Config, view *View, now time.Time) Plan {
 
 // decision is a Decide under way.
 type decision struct {
-	cfg  *Config
-	view *View
-	now  time.Time
-	plan Plan
+	cfg   *Config
+	view  *View
+	now   time.Time
+	loads map[string]bearing // by gateway
+	plan  Plan
 }
 
-// table returns the table of all usable gateways.
-func (d *decision) table() *Table {
-	return newTable(d.cfg, d.admit, d.view.Table)
-}
-
-// admit is usable without its reason.
-func (d *decision) admit(g *Gateway, f family) (Target, bool) {
+// admit says whether g takes clients of family f, and as what.
+func (d *decision) admit(g *Gateway, f family) (member, bool) {
 	target, fact := d.usable(g, f)
-	return target, fact.OK
+	b := d.loads[g.Name]
+	m := member{target: target, weight: g.Weight, share: b.share, self: g.Self, known: b.known, capacity: uint64(g.capacity(&b.figure)), base: d.view.Sent[g.Name]}
+	if b.known {
+		m.sessions, m.base = uint64(b.figure.Sessions), b.figure.Sent
+	}
+	return m, fact.OK
 }
 
 // usable says whether g takes clients of family f, and by which target.
@@ -45,8 +48,8 @@ func (d *decision) usable(g *Gateway, f family) (Target, Fact) {
 	t := Target{Gateway: g.Name}
 	t.Addr, _ = g.family(f)
 	t.Other, _ = g.family(1 - f)
-	if why, drained := d.view.Drained[g.Name]; drained {
-		return t, Fact{false, "drained: " + why}
+	if why, drained := d.drained(g); drained {
+		return t, Fact{false, why}
 	}
 	if g.Weight <= 0 {
 		return t, Fact{false, "weight 0"}
@@ -59,6 +62,38 @@ func (d *decision) usable(g *Gateway, f family) (Target, Fact) {
 		return t, Fact{false, "no " + f.String() + " address"}
 	}
 	return t, d.alive(t.Addr)
+}
+
+// drained says whether g takes no newcomers by the operator's wish or its own.
+func (d *decision) drained(g *Gateway) (why string, drained bool) {
+	if mark, ok := d.view.Drained[g.Name]; ok && d.lasts(&mark) {
+		return "drained: " + mark.String(), true
+	}
+	if b := d.loads[g.Name]; b.known && b.figure.Draining {
+		return "draining, as its own " + b.figure.Source + " says", true
+	}
+	return "", false
+}
+
+// lasts says whether mark still holds, and asks for another decision when it
+// will not.
+func (d *decision) lasts(mark *Drain) bool {
+	if mark.Until.IsZero() {
+		return true
+	}
+	if !d.now.Before(mark.Until) {
+		return false
+	}
+	d.again(mark.Until)
+	return true
+}
+
+// String says why, and until when.
+func (m *Drain) String() string {
+	if m.Until.IsZero() {
+		return m.Reason
+	}
+	return m.Reason + ", until " + m.Until.UTC().Format(time.RFC3339)
 }
 
 // alive says whether address a has been proved to live.
@@ -99,7 +134,8 @@ func (d *decision) gateways() []GatewayPlan {
 	var out []GatewayPlan
 	for i := range d.cfg.Gateways {
 		g := &d.cfg.Gateways[i]
-		gp := GatewayPlan{Name: g.Name, Pools: pools[g.Name]}
+		b := d.loads[g.Name]
+		gp := GatewayPlan{Name: g.Name, Pools: pools[g.Name], Share: b.share, Load: b.load}
 		var reasons []string
 		for _, f := range []family{ipv4, ipv6} {
 			_, fact := d.usable(g, f)
@@ -110,6 +146,9 @@ func (d *decision) gateways() []GatewayPlan {
 			if !slices.Contains(reasons, fact.Reason) {
 				reasons = append(reasons, fact.Reason)
 			}
+		}
+		if load := b.String(); load != "" {
+			reasons = append(reasons, load)
 		}
 		gp.Reason = strings.Join(reasons, "; ")
 		out = append(out, gp)

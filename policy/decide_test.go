@@ -29,7 +29,7 @@ func site() (*Config, *View) {
 	cfg.Gateways[1].FQDN = "gw1.example.org"
 	ok := Fact{OK: true}
 	view := &View{
-		Health: map[netip.Addr]Health{}, Drained: map[string]string{}, Routes: map[netip.Prefix]RouteState{}, Spoken: map[netip.Prefix]bool{},
+		Health: map[netip.Addr]Health{}, Drained: map[string]Drain{}, Routes: map[netip.Prefix]RouteState{}, Spoken: map[netip.Prefix]bool{},
 		Own: map[netip.Addr]Own{any4: {ok, ok, ok, true}, any6: {ok, ok, ok, true}},
 	}
 	for _, g := range cfg.Gateways {
@@ -43,7 +43,10 @@ func site() (*Config, *View) {
 // decide decides at start+at and lets the view remember the plan, as the loop does.
 func decide(cfg *Config, view *View, at time.Duration) Plan {
 	p := Decide(cfg, view, start.Add(at))
-	view.Table = p.Table
+	view.Table, view.Site, view.Shares = p.Table, p.Site.SiteState, map[string]Share{}
+	for _, g := range p.Gateways {
+		view.Shares[g.Name] = g.Share
+	}
 	for _, r := range p.Routes {
 		view.Routes[r.Prefix] = r.RouteState
 		view.Spoken[r.Prefix] = view.Spoken[r.Prefix] || r.Wish == Announced
@@ -103,7 +106,7 @@ func TestAPrefixIsAnnouncedOnlyWhenEachStepBeforeHolds(t *testing.T) {
 			"withdrawn: 203.0.113.1: silence since 3 s | announced: in service",
 		},
 		"node drained": {
-			func(_ *Config, v *View) { v.Node = "by hand" },
+			func(_ *Config, v *View) { v.Node = &Drain{Reason: "by hand"} },
 			"withdrawn: node drained: by hand | withdrawn: node drained: by hand",
 		},
 	} {
@@ -168,7 +171,7 @@ func TestAStopBeforeAnythingWasAnnouncedWaitsForNothing(t *testing.T) {
 func TestADrainedNodeKeepsAnsweringAndComesBack(t *testing.T) {
 	cfg, view := site()
 	decide(cfg, view, 0)
-	view.Node = "maintenance"
+	view.Node = &Drain{Reason: "maintenance"}
 	p := decide(cfg, view, time.Second)
 	if want := "graceful-shutdown: node drained: maintenance"; !strings.HasPrefix(wishes(p), want) {
 		t.Errorf("want %q, got %q", want, wishes(p))
@@ -181,7 +184,7 @@ func TestADrainedNodeKeepsAnsweringAndComesBack(t *testing.T) {
 	if !p.Addresses[0].Listen || !p.Addresses[0].Install || p.Table.Pick(clientOf(1)) == nil {
 		t.Error("a drained node must keep answering")
 	}
-	view.Node = ""
+	view.Node = nil
 	if p = decide(cfg, view, 2*time.Hour); !strings.HasPrefix(wishes(p), "announced") {
 		t.Errorf("want announced again, got %q", wishes(p))
 	}
@@ -240,7 +243,7 @@ func TestWhatLeavesTheConfigurationGoesInTheOrderOfAStop(t *testing.T) {
 func TestLossOfTheLastGatewayIsGracefulLossOfTheSocketIsNot(t *testing.T) {
 	cfg, view := site()
 	decide(cfg, view, 0)
-	view.Drained = map[string]string{"gw0": "x", "gw1": "x"}
+	view.Drained = map[string]Drain{"gw0": {}, "gw1": {}}
 	if got := decide(cfg, view, time.Second).Routes[0].Wish; got != GracefulShutdown {
 		t.Errorf("gateway: want %s, got %s", GracefulShutdown, got)
 	}
@@ -270,7 +273,7 @@ func TestServiceNamesAreRecordedOnceTheirPrefixHasBeenAnnounced(t *testing.T) {
 	}
 	view.Own[any6] = own
 	decide(cfg, view, time.Second)
-	view.Node = "drained"
+	view.Node = &Drain{Reason: "drained"}
 	want = append([]string{"vpn.example.net. 203.0.113.1", "vpn.example.net. 2001:db8:a::1"}, gateway...)
 	if diff := cmp.Diff(want, published(decide(cfg, view, time.Minute))); diff != "" {
 		t.Errorf("withdrawn, but announced before (-want +got):\n%s", diff)
@@ -283,15 +286,15 @@ func TestEachGatewayHasItsReason(t *testing.T) {
 	cfg.Gateways[1].Weight = 0
 	cfg.Gateways[3] = Gateway{Name: "gw3", Weight: 1, RedirectBy: ByFQDN, FQDN: "gw3.example"}
 	cfg.Gateways[4].RedirectBy, cfg.Gateways[4].FQDN = ByFQDN, "gw4.example"
-	view.Drained["gw2"] = "by hand"
+	view.Drained["gw2"] = Drain{Reason: "by hand"}
 	a := cfg.Gateways[0].Addresses
 	view.Health[a[1]] = Health{State: Down, Reason: "silent for 3 s"}
 	want := []GatewayPlan{
-		{"gw0", true, []string{Everyone}, "198.18.0.0 answers; 2001:db8:: silent for 3 s"},
-		{"gw1", false, []string{Everyone}, "weight 0"},
-		{"gw2", false, []string{Everyone}, "drained: by hand"},
-		{"gw3", true, []string{Everyone}, "no address to probe: gw3.example is taken as alive"},
-		{"gw4", false, []string{Everyone}, "198.18.0.4 not proved alive yet; 2001:db8::4 not proved alive yet"},
+		{"gw0", true, []string{Everyone}, Share{Level: FullShare}, noLoad, "198.18.0.0 answers; 2001:db8:: silent for 3 s"},
+		{"gw1", false, []string{Everyone}, Share{Level: FullShare}, noLoad, "weight 0"},
+		{"gw2", false, []string{Everyone}, Share{Level: FullShare}, noLoad, "drained: by hand"},
+		{"gw3", true, []string{Everyone}, Share{Level: FullShare}, noLoad, "no address to probe: gw3.example is taken as alive"},
+		{"gw4", false, []string{Everyone}, Share{Level: FullShare}, noLoad, "198.18.0.4 not proved alive yet; 2001:db8::4 not proved alive yet"},
 	}
 	if diff := cmp.Diff(want, decide(cfg, view, 0).Gateways); diff != "" {
 		t.Errorf("gateways (-want +got):\n%s", diff)
@@ -315,27 +318,27 @@ func TestExplainSaysWhatThePacketPathDoes(t *testing.T) {
 	p := decide(cfg, view, 0)
 	for n := range uint32(50) {
 		c := clientOf(n)
-		e := Explain(cfg, &p, view, c)
+		e := Explain(cfg, &p, view, start, c, "")
 		if want := p.Table.Pick(c); *e.Target != *want {
 			t.Fatalf("client %d: packet path %v, explain %v", n, want, e.Target)
 		}
 		other := map[string]string{"gw0": "gw1", "gw1": "gw0"}[e.Target.Gateway]
-		if want := e.Target.Gateway + " down or drained: it would go to " + other; e.Change[0] != want {
+		if want := e.Target.Gateway + " down, drained or overloaded: it would go to " + other; e.Change[0] != want {
 			t.Fatalf("client %d: want %q, got %q", n, want, e.Change[0])
 		}
 	}
 	back := clientOf(1)
-	back.From = Explain(cfg, &p, view, back).Target.Addr
-	if e := Explain(cfg, &p, view, back); e.Target.Addr == back.From || !strings.HasPrefix(e.Why, "it comes back redirected from "+back.From.String()) {
+	back.From = Explain(cfg, &p, view, start, back, "").Target.Addr
+	if e := Explain(cfg, &p, view, start, back, ""); e.Target.Addr == back.From || !strings.HasPrefix(e.Why, "it comes back redirected from "+back.From.String()) {
 		t.Errorf("back from %v: got %v because %q", back.From, e.Target, e.Why)
 	}
-	e := Explain(cfg, &p, view, clientOf(1))
+	e := Explain(cfg, &p, view, start, clientOf(1), "")
 	if len(e.Candidates) != 3 || e.Candidates[2].Usable || e.Candidates[2].Share != 0 || e.Candidates[0].Share < 0.4 {
 		t.Errorf("want two usable candidates of about half each, got %+v", e.Candidates)
 	}
 	cfg.Pools = []Pool{{Name: "gold", Gateways: []string{"gw0", "gw1", "gw2"}, Sources: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}}
 	p = decide(cfg, view, 0)
-	if e := Explain(cfg, &p, view, clientOf(1)); e.Target != nil || !strings.HasPrefix(e.Why, "no pool claims 0.0.0.1") {
+	if e := Explain(cfg, &p, view, start, clientOf(1), ""); e.Target != nil || !strings.HasPrefix(e.Why, "no pool claims 0.0.0.1") {
 		t.Errorf("want nobody, got %v because %q", e.Target, e.Why)
 	}
 }

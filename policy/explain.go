@@ -2,56 +2,71 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
+	"strings"
+	"time"
 )
 
 // Candidate is a gateway in an Explanation.
 type Candidate struct {
-	Gateway string  `json:"gateway"`
-	Weight  int     `json:"weight"`
-	Share   float64 `json:"share"` // of the pool's newcomers in this family, 0 to 1
-	Usable  bool    `json:"usable"`
-	Reason  string  `json:"reason"`
+	Gateway string   `json:"gateway"`
+	Pool    string   `json:"pool"`
+	Weight  int      `json:"weight"`
+	Level   int      `json:"level"` // sixteenths of the weight that it takes part with, as its load bids
+	Load    *float64 `json:"load"`  // share of its capacity in use; null: unknown
+	Share   float64  `json:"share"` // of the pool's newcomers in this family by weight, 0 to 1
+	Rank    int      `json:"rank"`  // among those that are tried first: 1 wins by weight, 2 would if 1 were gone; 0: beyond
+	Usable  bool     `json:"usable"`
+	Reason  string   `json:"reason"`
 }
 
 // Explanation says where a client goes and why.
 type Explanation struct {
 	Client     Client      `json:"client"`
+	Identity   string      `json:"identity,omitempty"`
 	Key        string      `json:"key"`        // what the client is known by
 	Pool       string      `json:"pool"`       // "" if none claims it
 	Target     *Target     `json:"target"`     // nil: it gets no answer
-	Candidates []Candidate `json:"candidates"` // all gateways of the pool
+	Candidates []Candidate `json:"candidates"` // all gateways of the pool and of its fallbacks
 	Why        string      `json:"why"`
 	Change     []string    `json:"change"` // what would send the client elsewhere
+	Notes      []string    `json:"notes"`
 }
 
-// Explain runs the packet path's own Pick for c on p's table and says how the
-// answer came about.
-func Explain(cfg *Config, p *Plan, view *View, c Client) Explanation {
-	e := Explanation{Client: c, Key: clientKey(cfg.Key, c), Target: p.Table.Pick(c)}
-	pool := p.Table.pool(c.Source)
-	if pool == nil {
-		e.Why = "no pool claims " + c.Source.String() + ", and every gateway belongs to a pool"
-		e.Change = []string{"a pool whose sources cover it, or one without sources and identities"}
-		return e
+// explainer is an explanation under way.
+type explainer struct {
+	*decision
+	table  *Table
+	client Client
+	family family
+	pool   *poolTable
+	out    Explanation
+}
+
+// Explain runs the packet path's own choice for c on p's table and says how
+// the answer came about. The identity is what the client would show in
+// IKE_AUTH; "" if that is not asked about.
+func Explain(cfg *Config, p *Plan, view *View, now time.Time, c Client, identity string) Explanation {
+	e := explainer{decision: &decision{cfg: cfg, view: view, now: now}, table: p.Table, client: c, family: familyOf(c.Source)}
+	e.loads = e.bearings()
+	e.out = Explanation{Client: c, Identity: identity, Key: clientKey(cfg.Key, c), Target: p.Table.Peek(c), Notes: notes(cfg, identity)}
+	e.pool = p.Table.pool(c.Source)
+	if e.pool == nil {
+		e.out.Why = "no pool claims " + c.Source.String() + ", and every gateway belongs to a pool"
+		e.out.Change = []string{"a pool whose sources cover it, or one without sources and identities"}
+		return e.out
 	}
-	f := familyOf(c.Source)
-	e.Pool = pool.name
-	e.Candidates = candidates(cfg, view, pool, f)
-	if e.Target == nil {
-		e.Why = "no gateway of pool " + pool.name + " is usable for " + f.String() + " clients"
-		e.Change = []string{"one of the candidates becoming usable"}
-		return e
+	e.out.Pool = e.pool.name
+	e.out.Candidates = e.candidates()
+	if e.out.Target == nil {
+		e.out.Why = "no gateway of " + strings.Join(e.poolNames(), ", ") + " is usable for " + e.family.String() + " clients"
+		e.out.Change = []string{"one of the candidates becoming usable"}
+		return e.out
 	}
-	e.Why = why(cfg, pool, f, &e)
-	direct := c
-	direct.From = netip.Addr{}
-	if first := p.Table.Pick(direct); first.Gateway != e.Target.Gateway {
-		e.Why = fmt.Sprintf("it comes back redirected from %s, and so is not sent to %s again but to another usable gateway of pool %s", c.From, first.Gateway, pool.name)
-	}
-	e.Change = change(cfg, p, view, c, e.Target)
-	return e
+	e.out.Why, e.out.Change = e.why(), e.change()
+	return e.out
 }
 
 // clientKey is what makes c the same client, in words.
@@ -67,60 +82,197 @@ func clientKey(k Key, c Client) string {
 	return key
 }
 
-// candidates lists the gateways of pool with what they get and why.
-func candidates(cfg *Config, view *View, pool *poolTable, f family) []Candidate {
-	d := decision{cfg: cfg, view: view}
-	ring := &pool.rings[f]
-	won := map[string]int{}
-	for _, i := range ring.slots {
-		won[ring.targets[i].Gateway]++
+// notes says what identity would come to.
+func notes(cfg *Config, identity string) []string {
+	out := []string{}
+	if identity == "" {
+		return out
 	}
+	claims := func(p Pool) bool {
+		return slices.ContainsFunc(p.Identities, func(pattern string) bool { return matches(pattern, identity) })
+	}
+	if i := slices.IndexFunc(cfg.Pools, claims); i >= 0 {
+		out = append(out, "identity "+identity+" belongs to pool "+cfg.Pools[i].Name)
+	} else {
+		out = append(out, "identity "+identity+" belongs to no pool")
+	}
+	return append(out, "an identity is known in IKE_AUTH only: an IKE_SA_INIT is redirected by where it comes from")
+}
+
+// matches says whether identity is what pattern says; in front of a pattern, an
+// asterisk stands for anything.
+func matches(pattern, identity string) bool {
+	if end, ok := strings.CutPrefix(pattern, "*"); ok {
+		return strings.HasSuffix(strings.ToLower(identity), strings.ToLower(end))
+	}
+	return strings.EqualFold(pattern, identity)
+}
+
+// poolNames returns the pools that may serve the client, its own first.
+func (e *explainer) poolNames() []string {
+	names := []string{"pool " + e.pool.name}
+	for _, name := range e.fallbacks() {
+		names = append(names, "its fallback "+name)
+	}
+	return names
+}
+
+// fallbacks returns the names of the pool's fallbacks.
+func (e *explainer) fallbacks() []string {
+	for _, p := range e.cfg.Pools {
+		if p.Name == e.pool.name {
+			return p.Fallback
+		}
+	}
+	return nil
+}
+
+// candidates lists the gateways that may serve the client, with what they get
+// and why.
+func (e *explainer) candidates() []Candidate {
+	share, rank := e.standing()
 	var out []Candidate
-	for _, g := range members(cfg.Gateways, pool.members) {
-		_, fact := d.usable(g, f)
-		out = append(out, Candidate{g.Name, g.Weight, float64(won[g.Name]) / slotCount, fact.OK, fact.Reason})
+	for _, name := range append([]string{e.pool.name}, e.fallbacks()...) {
+		i := slices.IndexFunc(e.table.pools, func(p poolTable) bool { return p.name == name })
+		for _, g := range members(e.cfg.Gateways, e.table.pools[i].members) {
+			c := e.candidate(g)
+			c.Pool, c.Share, c.Rank = name, share[g.Name], rank[g.Name]
+			out = append(out, c)
+		}
 	}
 	return out
 }
 
-// why says in words how e's target was chosen.
-func why(cfg *Config, pool *poolTable, f family, e *Explanation) string {
-	n := len(pool.rings[f].targets)
-	if cfg.Choose == SelfFirst && n == 1 && slices.ContainsFunc(cfg.Gateways, func(g Gateway) bool { return g.Self && g.Name == e.Target.Gateway }) {
-		return "this host's own gateway is usable and goes first"
+// candidate says how it stands with g.
+func (e *explainer) candidate(g *Gateway) Candidate {
+	_, fact := e.usable(g, e.family)
+	b := e.loads[g.Name]
+	c := Candidate{Gateway: g.Name, Weight: g.Weight, Level: b.share.Level, Usable: fact.OK, Reason: fact.Reason}
+	if b.load >= 0 {
+		c.Load = &b.load
 	}
-	if n == 1 {
-		return "the only usable gateway of pool " + pool.name
+	if words := b.String(); words != "" {
+		c.Reason += "; " + words
 	}
-	return fmt.Sprintf("weighted rendezvous hash of %s among %d usable gateways of pool %s", e.Key, n, pool.name)
+	return c
 }
 
-// change lists what would send c elsewhere, with the gateway it would go to:
-// found by deciding again without its present one.
-func change(cfg *Config, p *Plan, view *View, c Client, target *Target) []string {
-	without := *view
-	without.Drained = map[string]string{target.Gateway: "supposed"}
-	for name, why := range view.Drained {
-		without.Drained[name] = why
+// standing returns the shares and ranks in the ring that is tried first.
+func (e *explainer) standing() (share map[string]float64, rank map[string]int) {
+	share, rank = map[string]float64{}, map[string]int{}
+	chain := e.pool.chains[e.family]
+	if len(chain) == 0 {
+		return share, rank
 	}
-	d := decision{cfg: cfg, view: &without}
+	r := chain[0]
+	for _, i := range r.slots {
+		share[r.targets[i].Gateway] += 1. / slotCount
+	}
+	slot := int(e.table.hash(e.client) % slotCount)
+	for i, by := range order(e.table.k0, e.table.k1, r.from, slot) {
+		rank[r.targets[by].Gateway] = i + 1
+	}
+	return share, rank
+}
+
+// why says in words how the target was chosen.
+func (e *explainer) why() string {
+	t := e.out.Target
+	first := e.client
+	first.From = netip.Addr{}
+	if was := e.table.Peek(first); was != nil && was.Gateway != t.Gateway {
+		return fmt.Sprintf("it comes back redirected from %s, and so is not sent to %s again but to another usable gateway", e.client.From, was.Gateway)
+	}
+	chain := e.pool.chains[e.family]
+	i := slices.IndexFunc(chain, func(r *ring) bool { return r.has(t.Gateway) })
+	r := chain[i]
+	words := fmt.Sprintf("weighted rendezvous hash of %s among %d usable gateways%s", e.out.Key, len(r.targets), e.of(r))
+	best := &r.targets[r.at(e.table.hash(e.client))]
+	switch {
+	case i == 0 && e.selfFirst(t.Gateway):
+		words = "this host's own gateway is usable and goes first"
+	case len(r.targets) == 1:
+		words = "the only usable gateway" + e.of(r)
+	case e.remembered(t.Gateway):
+		words = "it was sent there a moment ago, by the same SPI"
+	case r.emptier:
+		words = fmt.Sprintf("the emptier of two that a hash of %s chose among %d usable gateways%s", e.out.Key, len(r.targets), e.of(r))
+	case best.Gateway != t.Gateway:
+		words += ", which fell on " + best.Gateway + ": that has no room left"
+	}
+	if i > 0 && !e.selfFirst(chain[0].targets[0].Gateway) {
+		words += "; those before it in line have no room"
+	}
+	return words
+}
+
+// has says whether gateway is one of r's targets.
+func (r *ring) has(gateway string) bool {
+	return slices.ContainsFunc(r.targets, func(t Target) bool { return t.Gateway == gateway })
+}
+
+// selfFirst says whether gateway is this host's own and goes first.
+func (e *explainer) selfFirst(gateway string) bool {
+	return e.cfg.Choose == SelfFirst && slices.ContainsFunc(e.cfg.Gateways, func(g Gateway) bool { return g.Self && g.Name == gateway })
+}
+
+// of says whose gateways are r's.
+func (e *explainer) of(r *ring) string {
+	own := slices.Contains(e.pool.members, r.targets[0].Gateway)
+	words := " of pool " + e.pool.name
+	if !own {
+		words = " of the fallback pools of " + e.pool.name
+	}
+	if e.loads[r.targets[0].Gateway].share.Over {
+		words += " that are all overloaded"
+	}
+	return words
+}
+
+// remembered says whether the client was sent to gateway a moment ago.
+func (e *explainer) remembered(gateway string) bool {
+	id, ok := e.table.memo.find(knownBy(e.table.hash(e.client), e.client.SPI))
+	return ok && e.table.meters[gateway] != nil && e.table.meters[gateway].id == id
+}
+
+// change lists what would send the client elsewhere, with the gateway it would
+// go to: found by building its chain again without its present one.
+func (e *explainer) change() []string {
+	t := e.out.Target
 	to := "nobody would serve it"
-	if next := d.without(p.Table, c); next != nil {
+	if next := e.without(t.Gateway); next != nil {
 		to = "it would go to " + next.Gateway
 	}
-	return []string{
-		target.Gateway + " down or drained: " + to,
-		"coming back redirected from " + target.Gateway + " or from our own anycast address: another usable gateway, if there is one",
+	out := []string{
+		t.Gateway + " down, drained or overloaded: " + to,
+		"coming back redirected from " + t.Gateway + " or from our own anycast address: another usable gateway, if there is one",
 	}
+	if e.cfg.Key == BySourceSPI {
+		return append(out, "a new attempt: it has another SPI, and so may go anywhere")
+	}
+	return append(out, "another source address; whoever shares this one, behind a NAT, goes with it")
 }
 
-// without returns where c would go if its pool's ring were made by d.
-func (d *decision) without(t *Table, c Client) *Target {
-	scratch := *t
-	scratch.made = map[string]slots{}
-	r := scratch.newRing(d.cfg, t.pool(c.Source).members, familyOf(c.Source), d.admit, t)
-	if len(r.targets) == 0 {
-		return nil
+// without returns where the client would go if gateway were drained.
+func (e *explainer) without(gateway string) *Target {
+	view := *e.view
+	view.Drained = maps.Clone(view.Drained)
+	if view.Drained == nil {
+		view.Drained = map[string]Drain{}
 	}
-	return r.at(scratch.hash(c))
+	view.Drained[gateway] = Drain{Reason: "supposed"}
+	d := decision{cfg: e.cfg, view: &view, now: e.now, loads: e.loads}
+	scratch := *e.table
+	scratch.made = map[string]slots{}
+	b := builder{cfg: e.cfg, admit: d.admit, t: &scratch, prev: e.table}
+	p := Pool{Name: e.pool.name, Gateways: e.pool.members, Fallback: e.fallbacks()}
+	pools := []Pool{p}
+	for _, other := range e.cfg.Pools {
+		if slices.Contains(p.Fallback, other.Name) {
+			pools = append(pools, other)
+		}
+	}
+	scratch.pools, scratch.bySrc, scratch.rest = nil, nil, 0
+	b.pools(pools)
+	return scratch.Peek(e.client)
 }

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"cmp"
+	"encoding/binary"
 	"math"
 	"slices"
 	"strings"
@@ -63,12 +65,7 @@ func rendezvous(k0, k1 uint64, from []candidate) slots {
 	for i := range best {
 		best[i] = math.Inf(1)
 	}
-	bidders, total := make([]arrivals, len(from)), 0.0
-	for i, c := range from {
-		bidders[i] = arrivals{state: siphash.Hash(k0, k1, []byte(c.name)), rate: float64(c.weight) * slotCount}
-		total += float64(c.weight)
-	}
-	step := (math.Log(slotCount) + 3) / total // leaves 1 slot in 20 tables open
+	bidders, step := bidders(k0, k1, from)
 	for open, horizon := slotCount, step; open > 0; horizon += step {
 		for i := range bidders {
 			b := &bidders[i]
@@ -86,19 +83,51 @@ func rendezvous(k0, k1 uint64, from []candidate) slots {
 	return won
 }
 
+// bidders returns the arrivals of each candidate, and a time within which
+// almost every slot gets a bid: 1 slot in 20 tables stays open.
+func bidders(k0, k1 uint64, from []candidate) (all []arrivals, step float64) {
+	all, total := make([]arrivals, len(from)), 0.0
+	for i, c := range from {
+		all[i] = arrivals{state: siphash.Hash(k0, k1, []byte(c.name)), rate: float64(c.weight) * slotCount}
+		total += float64(c.weight)
+	}
+	return all, (math.Log(slotCount) + 3) / total
+}
+
+// order returns the candidates that bid for slot, the winner first, then who
+// would win if those before it were not there. It goes on for a few times as long as
+// the slot is usually open, so that of many candidates only the first are there.
+func order(k0, k1 uint64, from []candidate, slot int) []int {
+	type bid struct {
+		time float64
+		by   int
+	}
+	var bids []bid
+	bidders, step := bidders(k0, k1, from)
+	for i := range bidders {
+		b := &bidders[i]
+		for s := b.next(); b.time < 4*step; s = b.next() {
+			if s == slot {
+				bids = append(bids, bid{b.time, i})
+				break
+			}
+		}
+	}
+	slices.SortFunc(bids, func(a, b bid) int { return cmp.Compare(a.time, b.time) })
+	var out []int
+	for _, b := range bids {
+		out = append(out, b.by)
+	}
+	return out
+}
+
 // fingerprint identifies a list of candidates, in the order given.
 func fingerprint(from []candidate) string {
 	var b strings.Builder
 	for _, c := range from {
 		b.WriteString(c.name)
 		b.WriteByte(0)
-		b.WriteByte(byte(c.weight >> 8))
-		b.WriteByte(byte(c.weight))
+		b.Write(binary.BigEndian.AppendUint32(nil, uint32(c.weight)))
 	}
 	return b.String()
-}
-
-// sortCandidates puts from into the order that all nodes agree on.
-func sortCandidates(from []candidate) {
-	slices.SortFunc(from, func(a, b candidate) int { return strings.Compare(a.name, b.name) })
 }

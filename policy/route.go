@@ -61,6 +61,13 @@ func (d *decision) route(p netip.Prefix) RoutePlan {
 			return d.lower(p, last, fact.Reason, c.graceful)
 		}
 	}
+	site := &d.plan.Site
+	switch d.action() {
+	case WithdrawSite:
+		return d.lower(p, last, "site "+site.Reason, true)
+	case MakeWorse:
+		return RoutePlan{p, d.turn(last, Worse), "site " + site.Reason}
+	}
 	return RoutePlan{p, d.turn(last, Announced), "in service"}
 }
 
@@ -70,7 +77,7 @@ func (d *decision) lower(p netip.Prefix, last RouteState, reason string, gracefu
 	if !graceful || last.Wish == Withdrawn || d.cfg.DrainWait <= 0 {
 		return RoutePlan{p, d.turn(last, Withdrawn), reason}
 	}
-	if last.Wish == Announced {
+	if last.Wish.up() {
 		last = d.turn(last, GracefulShutdown)
 	}
 	until := last.Since.Add(d.cfg.DrainWait)
@@ -86,7 +93,7 @@ func (d *decision) turn(last RouteState, wish RouteWish) RouteState {
 	if last.Wish != wish {
 		last.Wish, last.Since = wish, d.now
 	}
-	last.Ever = last.Ever || wish == Announced
+	last.Ever = last.Ever || wish.up()
 	return last
 }
 
@@ -95,8 +102,8 @@ func (d *decision) inService(netip.Prefix) Fact {
 	switch {
 	case d.view.Stopping:
 		return Fact{false, "the daemon stops"}
-	case d.view.Node != "":
-		return Fact{false, "node drained: " + d.view.Node}
+	case d.view.Node != nil && d.lasts(d.view.Node):
+		return Fact{false, "node drained: " + d.view.Node.String()}
 	}
 	return Fact{true, ""}
 }
@@ -133,7 +140,7 @@ func (d *decision) within(p netip.Prefix) []netip.Addr {
 			proven = append(proven, a)
 		}
 	}
-	if d.view.Routes[p].Wish == Announced && len(proven) > 0 {
+	if d.view.Routes[p].Wish.up() && len(proven) > 0 {
 		return proven
 	}
 	return all

@@ -48,22 +48,16 @@ func (t *Target) String() string {
 	return t.Addr.String()
 }
 
-// ring is what a pool offers to clients of one family.
-type ring struct {
-	targets []Target
-	slots   slots // indices into targets
-	others  *ring // with SelfFirst, for clients that this host's own gateway failed; nil: none
-}
-
-// poolTable is a pool's rings; an empty ring serves nobody.
+// poolTable is a pool's gateways as its clients meet them.
 type poolTable struct {
 	name    string
 	members []string
-	rings   [2]ring
+	chains  [2][]*ring // by family; those that are tried one after the other, none of them empty
 }
 
-// Table says where each client goes. It is immutable: any number of
-// goroutines may use it. The zero Table serves nobody.
+// Table says where each client goes. It is immutable, but for the counts of
+// the clients that it has sent: any number of goroutines may use it. The zero
+// Table serves nobody.
 type Table struct {
 	k0, k1  uint64
 	key     Key
@@ -73,46 +67,97 @@ type Table struct {
 	rest    int              // index of the pool of clients that no prefix claims; -1: none
 	made    map[string]slots // by fingerprint, for the next table to take over
 	before  map[string]slots // those of the table before: a flap makes nothing anew
+	meters  map[string]*meter
+	memo    *memo
 }
 
-// Pick returns the gateway for c, or nil if no usable gateway serves it. The
-// same table gives the same client the same gateway. A client that comes back
-// from where it was sent gets another one, as far as there is one. Pick
-// allocates nothing and takes the same time for any number of gateways.
-func (t *Table) Pick(c Client) *Target {
-	r := t.ring(c.Source)
-	if r == nil || len(r.targets) == 0 {
+// Pick returns the gateway for c, or nil if no usable gateway serves it, and
+// counts c as sent there. By weights alone the same table gives the same client
+// the same gateway; where loads count, it does so while it remembers the client
+// by its SPI, for retransmissions. A client that comes back from where it was
+// sent gets another one, as far as there is one. Pick allocates nothing and
+// takes the same time for any number of gateways.
+func (t *Table) Pick(c Client) *Target { return t.pick(c, true) }
+
+// Peek returns what Pick would, and changes nothing.
+func (t *Table) Peek(c Client) *Target { return t.pick(c, false) }
+
+// pick is Pick, or Peek if it is not to count.
+func (t *Table) pick(c Client, count bool) *Target {
+	chain := t.chain(c.Source)
+	if len(chain) == 0 {
 		return nil
 	}
 	h := t.hash(c)
+	r := chain[0]
 	first := r.at(h)
-	if !t.failed(c.From, first) {
-		return first
+	back := t.failed(c.From, &r.targets[first])
+	if r.gauges == nil && !back {
+		return &r.targets[first]
 	}
-	if r.others != nil {
-		r = r.others
-	}
-	if t.own(c.From) { // each attempt of its has another SPI, and may reach another gateway
-		h ^= c.SPI
-	}
-	const tries = 4 // by weight; each misses with the share that the failed gateway has
-	for range tries {
-		if next := r.at(splitmix(&h)); next.Gateway != first.Gateway {
-			return next
+	q := query{from: c.From, known: knownBy(h, c.SPI), count: count}
+	if back {
+		q.avoid = r.targets[first].Gateway
+		if t.own(c.From) { // each attempt of its has another SPI, and may reach another gateway
+			h ^= c.SPI
 		}
 	}
-	return r.other(first, h)
+	return t.search(chain, h, &q)
+}
+
+// search goes through chain for what suits q: where the client was sent before,
+// else the first that has room, else, as if all had room, the first of all.
+func (t *Table) search(chain []*ring, h uint64, q *query) *Target {
+	if id, ok := t.memo.find(q.known); ok {
+		for _, r := range chain {
+			if i := r.remembered(id, q); i >= 0 {
+				return &r.targets[i]
+			}
+		}
+	}
+	for _, r := range chain {
+		if i := r.find(h, q); i >= 0 {
+			return t.sent(r, i, q)
+		}
+	}
+	r := chain[0]
+	i := r.any(h, q)
+	r.count(i, q)
+	return t.sent(r, i, q)
+}
+
+// knownBy is the hash by which a client is remembered.
+func knownBy(h, spi uint64) uint64 {
+	h ^= spi
+	return splitmix(&h)
+}
+
+// sent returns target i of r, and remembers that q's client was sent there.
+func (t *Table) sent(r *ring, i int, q *query) *Target {
+	if q.count && r.gauges != nil {
+		t.memo.keep(q.known, r.gauges[i].meter.id)
+	}
+	return &r.targets[i]
+}
+
+// Sent returns how many clients have been counted as sent to a gateway by this
+// table and those before it.
+func (t *Table) Sent(gateway string) uint64 {
+	if m := t.meters[gateway]; m != nil {
+		return m.sent.Load()
+	}
+	return 0
 }
 
 // Look returns where Pick will look last for c, if it goes by its source alone;
 // nil if it won't. Who asks for many clients reads all of that first, and so
 // waits for memory once.
 func (t *Table) Look(c Client) *uint16 {
-	r := t.ring(c.Source)
-	if r == nil || len(r.slots) == 0 {
+	chain := t.chain(c.Source)
+	if len(chain) == 0 {
 		return nil
 	}
-	return &r.slots[t.hash(c)%slotCount]
+	return &chain[0].slots[t.hash(c)%slotCount]
 }
 
 // failed says whether a client redirected by from can't use target: it was
@@ -127,28 +172,16 @@ func (t *Table) own(a netip.Addr) bool { return slices.Contains(t.anycast, a) }
 
 // Serves says whether any client of a's family gets a gateway.
 func (t *Table) Serves(a netip.Addr) bool {
-	return slices.ContainsFunc(t.pools, func(p poolTable) bool { return len(p.rings[familyOf(a)].targets) > 0 })
+	return slices.ContainsFunc(t.pools, func(p poolTable) bool { return len(p.chains[familyOf(a)]) > 0 })
 }
 
-// at returns the target of hash h.
-func (r *ring) at(h uint64) *Target { return &r.targets[r.slots[h%slotCount]] }
-
-// other returns any target but t, the same for the same h; t if there is none.
-func (r *ring) other(t *Target, h uint64) *Target {
-	n := uint64(len(r.targets))
-	if next := &r.targets[h%n]; next.Gateway != t.Gateway {
-		return next
-	}
-	return &r.targets[(h+1)%n]
-}
-
-// ring returns what serves clients from src; nil if no pool claims them.
-func (t *Table) ring(src netip.Addr) *ring {
+// chain returns the rings that serve clients from src; none if no pool claims them.
+func (t *Table) chain(src netip.Addr) []*ring {
 	p := t.pool(src)
 	if p == nil {
 		return nil
 	}
-	return &p.rings[familyOf(src)]
+	return p.chains[familyOf(src)]
 }
 
 // pool returns the pool of clients from src: the longest source prefix that

@@ -25,10 +25,10 @@ func gateways(n int) []Gateway {
 }
 
 // everyUp admits each gateway by its address.
-func everyUp(g *Gateway, f family) (Target, bool) {
+func everyUp(g *Gateway, f family) (member, bool) {
 	a, ok := g.family(f)
 	other, _ := g.family(1 - f)
-	return Target{Gateway: g.Name, Addr: a, Other: other}, ok
+	return member{target: Target{Gateway: g.Name, Addr: a, Other: other}, weight: g.Weight, self: g.Self, share: Share{Level: FullShare}}, ok
 }
 
 // clientOf returns an IPv4 client by number.
@@ -61,7 +61,7 @@ func TestOnlyTheClientsOfAGatewayThatLeavesMove(t *testing.T) {
 		}
 		gone := fmt.Sprintf("gw%d", rapid.IntRange(0, n-1).Draw(t, "gone"))
 		before := newTable(&Config{Gateways: gws}, everyUp, nil)
-		after := newTable(&Config{Gateways: gws}, func(g *Gateway, f family) (Target, bool) {
+		after := newTable(&Config{Gateways: gws}, func(g *Gateway, f family) (member, bool) {
 			target, ok := everyUp(g, f)
 			return target, ok && g.Name != gone
 		}, before)
@@ -215,7 +215,7 @@ func TestSelfFirstSendsEveryoneToThisHostsGateway(t *testing.T) {
 	gws[1].Self = true
 	cfg := &Config{Gateways: gws, Choose: SelfFirst}
 	up := newTable(cfg, everyUp, nil)
-	down := newTable(cfg, func(g *Gateway, f family) (Target, bool) {
+	down := newTable(cfg, func(g *Gateway, f family) (member, bool) {
 		target, ok := everyUp(g, f)
 		return target, ok && !g.Self
 	}, nil)

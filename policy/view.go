@@ -46,6 +46,15 @@ type Load struct {
 	Sent     uint64    // clients that Table.Sent counted for the gateway by then
 }
 
+// Share is how much of its weight a gateway takes part with, as its load bids.
+type Share struct {
+	Level int  // sixteenths, 0 to FullShare
+	Over  bool // it is overloaded, and gets newcomers only while no other gateway takes them
+}
+
+// FullShare is the Level of a gateway that takes part with all of its weight.
+const FullShare = 16
+
 // Drain is an operator's mark that something takes no newcomers.
 type Drain struct {
 	Reason string
@@ -58,14 +67,18 @@ type Drain struct {
 // configuration lacks since a reload: they are taken out of service in order.
 type View struct {
 	Health   map[netip.Addr]Health // of gateway addresses
-	Drained  map[string]string     // gateways that take no newcomers, and why
+	Loads    map[string]Load       // of gateways
+	Sent     map[string]uint64     // what Table.Sent counted a while ago for gateways whose load is unknown
+	Drained  map[string]Drain      // gateways that take no newcomers
 	Own      map[netip.Addr]Own
 	Spoken   map[netip.Prefix]bool // announced by the speaker at some time since the start
-	Node     string                // why the node is drained; "": it is not
+	Node     *Drain                // nil: the node is not drained
 	Stopping bool                  // the daemon has been told to stop
 
 	// What the last plan said, which the next one goes on from.
 	Routes map[netip.Prefix]RouteState
+	Shares map[string]Share // of gateways
+	Site   SiteState
 	Table  *Table
 }
 
@@ -80,6 +93,9 @@ const (
 	GracefulShutdown RouteWish = "graceful-shutdown" // announced with 65535:0 (RFC 8326), soon to be withdrawn
 )
 
+// up says whether the prefix is announced as long as the node serves.
+func (w RouteWish) up() bool { return w == Announced || w == Worse }
+
 // RouteState is the wish for a route and its past.
 type RouteState struct {
 	Wish  RouteWish
@@ -91,6 +107,7 @@ type RouteState struct {
 type Plan struct {
 	Table     *Table
 	Gateways  []GatewayPlan
+	Site      SitePlan
 	Addresses []AddressPlan // the anycast addresses of the configuration, and those that leave
 	Routes    []RoutePlan   // the prefixes of the configuration, and those that leave
 	Records   []RecordPlan  // all records to be published
@@ -103,6 +120,8 @@ type GatewayPlan struct {
 	Name   string
 	Usable bool
 	Pools  []string
+	Share  Share
+	Load   float64 // share of its capacity in use; below 0: unknown
 	Reason string
 }
 
