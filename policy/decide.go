@@ -135,7 +135,7 @@ func (d *decision) gateways() []GatewayPlan {
 	for i := range d.cfg.Gateways {
 		g := &d.cfg.Gateways[i]
 		b := d.loads[g.Name]
-		gp := GatewayPlan{Name: g.Name, Pools: pools[g.Name], Share: b.share, Load: b.load}
+		gp := GatewayPlan{Name: g.Name, Pools: pools[g.Name], Share: b.share, Load: b.load, Burden: b.String()}
 		var reasons []string
 		for _, f := range []family{ipv4, ipv6} {
 			_, fact := d.usable(g, f)
@@ -146,9 +146,6 @@ func (d *decision) gateways() []GatewayPlan {
 			if !slices.Contains(reasons, fact.Reason) {
 				reasons = append(reasons, fact.Reason)
 			}
-		}
-		if load := b.String(); load != "" {
-			reasons = append(reasons, load)
 		}
 		gp.Reason = strings.Join(reasons, "; ")
 		out = append(out, gp)

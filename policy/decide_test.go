@@ -290,11 +290,11 @@ func TestEachGatewayHasItsReason(t *testing.T) {
 	a := cfg.Gateways[0].Addresses
 	view.Health[a[1]] = Health{State: Down, Reason: "silent for 3 s"}
 	want := []GatewayPlan{
-		{"gw0", true, []string{Everyone}, Share{Level: FullShare}, noLoad, "198.18.0.0 answers; 2001:db8:: silent for 3 s"},
-		{"gw1", false, []string{Everyone}, Share{Level: FullShare}, noLoad, "weight 0"},
-		{"gw2", false, []string{Everyone}, Share{Level: FullShare}, noLoad, "drained: by hand"},
-		{"gw3", true, []string{Everyone}, Share{Level: FullShare}, noLoad, "no address to probe: gw3.example is taken as alive"},
-		{"gw4", false, []string{Everyone}, Share{Level: FullShare}, noLoad, "198.18.0.4 not proved alive yet; 2001:db8::4 not proved alive yet"},
+		{"gw0", true, []string{Everyone}, Share{Level: FullShare}, noLoad, "198.18.0.0 answers; 2001:db8:: silent for 3 s", ""},
+		{"gw1", false, []string{Everyone}, Share{Level: FullShare}, noLoad, "weight 0", ""},
+		{"gw2", false, []string{Everyone}, Share{Level: FullShare}, noLoad, "drained: by hand", ""},
+		{"gw3", true, []string{Everyone}, Share{Level: FullShare}, noLoad, "no address to probe: gw3.example is taken as alive", ""},
+		{"gw4", false, []string{Everyone}, Share{Level: FullShare}, noLoad, "198.18.0.4 not proved alive yet; 2001:db8::4 not proved alive yet", ""},
 	}
 	if diff := cmp.Diff(want, decide(cfg, view, 0).Gateways); diff != "" {
 		t.Errorf("gateways (-want +got):\n%s", diff)

@@ -61,12 +61,11 @@ func (d *decision) route(p netip.Prefix) RoutePlan {
 			return d.lower(p, last, fact.Reason, c.graceful)
 		}
 	}
-	site := &d.plan.Site
 	switch d.action() {
 	case WithdrawSite:
-		return d.lower(p, last, "site "+site.Reason, true)
+		return d.lower(p, last, d.plan.Site.String(), true)
 	case MakeWorse:
-		return RoutePlan{p, d.turn(last, Worse), "site " + site.Reason}
+		return RoutePlan{p, d.turn(last, Worse), d.plan.Site.String()}
 	}
 	return RoutePlan{p, d.turn(last, Announced), "in service"}
 }

@@ -176,6 +176,15 @@ func (d *decision) enter(p *SitePlan, f Fitness) {
 	}
 }
 
+// String says how fit the site is, without figures that come and go.
+func (p *SitePlan) String() string {
+	words := map[Fitness]string{Fit: "site is fit", Short: "site is short of usable gateways", Overloaded: "site is overloaded", Dark: "site had no usable gateway"}[p.Fitness]
+	if !p.Clear.IsZero() {
+		words += ", and is held down a while after that"
+	}
+	return words
+}
+
 // action says what the routes of an unfit site do.
 func (d *decision) action() SiteAction {
 	switch d.plan.Site.Fitness {

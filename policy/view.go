@@ -122,7 +122,8 @@ type GatewayPlan struct {
 	Pools  []string
 	Share  Share
 	Load   float64 // share of its capacity in use; below 0: unknown
-	Reason string
+	Reason string  // why it is usable or not
+	Burden string  // what its load comes to, in words; "": nothing is known of it
 }
 
 // AddressPlan says whether an address is to be on the host and answered from.
