@@ -13,7 +13,8 @@ type rules struct {
 	table   *policy.Table
 	cookies *cookies
 	limits  *limits
-	refuse  bool
+	refuse  bool          // clients that can't be redirected
+	turnOff bool          // clients that no usable gateway serves
 	self    netip.Addr    // that the datagrams came to
 	now     time.Duration // since the front's start
 }
@@ -55,6 +56,9 @@ func answerSupported(out, in []byte, r *ike.Request, src netip.AddrPort, by *rul
 		share = by.limits.proven
 	}
 	bucket := share.of(src.Addr())
+	if bucket.spent(by.now, share.rate) { // before its client is counted as sent somewhere
+		return out, SourceLimited
+	}
 	demanded := by.cookies.demanded || !by.cookies.never && bucket.low(by.now, share.rate)
 	var reply []byte
 	var d Disposition
@@ -73,7 +77,10 @@ func answerSupported(out, in []byte, r *ike.Request, src netip.AddrPort, by *rul
 func answerRedirect(out, in []byte, r *ike.Request, src netip.AddrPort, by *rules) ([]byte, Disposition) {
 	target := by.table.Pick(policy.Client{Source: src.Addr(), SPI: r.SPIi, From: r.From})
 	if target == nil {
-		return out, NoGateway
+		if !by.turnOff {
+			return out, NoGateway
+		}
+		return answerError(out, in, initHeader(r), src, by, complaint{ike.NoProposalChosen, nil, Refused, NoGateway})
 	}
 	to := ike.GatewayID{Addr: target.Addr}
 	if target.FQDN != "" {

@@ -233,3 +233,26 @@ func manyGateways(n int) *policy.Table {
 	}
 	return policy.Decide(&cfg, &policy.View{Health: health}, time.Unix(0, 0)).Table
 }
+
+func TestAClientThatNothingServesIsTurnedOffOnlyOnRequest(t *testing.T) {
+	rules := by(&policy.Table{})
+	rules.turnOff = true
+	reply, got := answer(nil, request(), client, false, rules)
+	r, err := ike.ParseResponse(reply, 0x1122334455667788)
+	if got != Refused || err != nil || len(r.Notifies) != 1 || r.Notifies[0].Type != ike.NoProposalChosen {
+		t.Errorf("want NO_PROPOSAL_CHOSEN alone, got %s, %+v, %v", got, r, err)
+	}
+}
+
+func TestAClientBeyondItsShareIsNotCountedAsSent(t *testing.T) {
+	cfg := &policy.Config{Choose: policy.LeastLoaded, Gateways: []policy.Gateway{{Name: "gw", Weight: 1, Addresses: []netip.Addr{gateway4}}}}
+	view := &policy.View{Health: map[netip.Addr]policy.Health{gateway4: {State: policy.Up}}}
+	rules := by(policy.Decide(cfg, view, time.Unix(0, 0)).Table)
+	rules.limits = newLimits(&Config{SourceLimit: 1})
+	for spi := range byte(100) {
+		answer(nil, change(0, spi), client, false, rules)
+	}
+	if sent := rules.table.Sent("gw"); sent == 0 || sent > 2 {
+		t.Errorf("want one or two counted, got %d", sent)
+	}
+}

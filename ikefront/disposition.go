@@ -13,7 +13,7 @@ type Disposition uint8
 const (
 	Redirected       Disposition = iota // answered with REDIRECT
 	CookieSent                          // answered with COOKIE (RFC 7296 section 2.6)
-	Refused                             // answered with NO_PROPOSAL_CHOSEN: can't be redirected
+	Refused                             // answered with NO_PROPOSAL_CHOSEN: can't be redirected, or there is nowhere to
 	VersionAnswered                     // answered with INVALID_MAJOR_VERSION (RFC 7296 section 2.5)
 	CriticalAnswered                    // answered with UNSUPPORTED_CRITICAL_PAYLOAD (RFC 7296 section 2.5)
 	SyntaxAnswered                      // answered with INVALID_SYNTAX (RFC 7296 section 3.10.1)

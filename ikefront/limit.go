@@ -50,6 +50,11 @@ func (b *bucket) low(now time.Duration, r rate) bool {
 	return time.Duration(b.full.Load())-now > r.burst/2 && r.every > 0
 }
 
+// spent says whether nothing can be taken at the time now.
+func (b *bucket) spent(now time.Duration, r rate) bool {
+	return time.Duration(b.full.Load())-now > r.burst-r.every && r.every > 0
+}
+
 // bucketCount is the number of buckets that sources are hashed to. It is fixed,
 // so that no number of sources costs memory; those that share a bucket share
 // its tokens.

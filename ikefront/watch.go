@@ -88,7 +88,7 @@ func (w *watcher) see(s *socket, in []byte, src netip.AddrPort, d Disposition, b
 		seen.Request = r
 	}
 	if d == Redirected {
-		seen.Target = *by.table.Pick(policy.Client{Source: src.Addr(), SPI: seen.Request.SPIi, From: seen.Request.From})
+		seen.Target = *by.table.Peek(policy.Client{Source: src.Addr(), SPI: seen.Request.SPIi, From: seen.Request.From})
 	}
 	select {
 	case w.seen <- seen:
