@@ -70,14 +70,17 @@ func (r *ring) find(h uint64, q *query) int {
 
 // emptierOf returns the emptier of i and another target for hash h.
 func (r *ring) emptierOf(i int, h uint64, q *query) int {
+	j := i
 	for range tries {
-		switch j := r.at(splitmix(&h)); {
-		case j == i || !q.suits(r, j):
-		case !q.suits(r, i) || r.gauges[j].emptier(&r.gauges[i]):
-			return j
-		default:
-			return i
+		if j = r.at(splitmix(&h)); j != i {
+			break
 		}
+	}
+	if n := uint64(len(r.targets)); j == i && n > 1 {
+		j = int((uint64(i) + 1 + h%(n-1)) % n)
+	}
+	if q.suits(r, j) && (!q.suits(r, i) || r.gauges[j].emptier(&r.gauges[i])) {
+		return j
 	}
 	return i
 }

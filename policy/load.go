@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"math"
+	"time"
 )
 
 // noLoad is the load of a gateway of which none is known.
@@ -16,38 +17,24 @@ type bearing struct {
 	share  Share
 }
 
-// bearings finds what the loads of all gateways come to. One whose load is
-// unknown counts as loaded as the others are on average: never as idle.
+// bearings finds what the loads of all gateways come to.
 func (d *decision) bearings() map[string]bearing {
 	all := make(map[string]bearing, len(d.cfg.Gateways))
-	sum, known := 0.0, 0
 	for i := range d.cfg.Gateways {
-		g := &d.cfg.Gateways[i]
-		b := d.bearing(g)
-		all[g.Name] = b
-		if b.load >= 0 {
-			sum, known = sum+b.load, known+1
-		}
-	}
-	for name, b := range all {
-		load := b.load
-		if load < 0 && known > 0 {
-			load = sum / float64(known)
-		}
-		last, ok := d.view.Shares[name]
-		if !ok {
-			last = Share{Level: FullShare}
-		}
-		b.share = nextShare(load, d.cfg.overload(), last)
-		all[name] = b
+		all[d.cfg.Gateways[i].Name] = d.bearing(&d.cfg.Gateways[i])
 	}
 	return all
 }
 
-// bearing is what g's own figure comes to.
+// bearing is what g's load comes to.
 func (d *decision) bearing(g *Gateway) bearing {
 	b := bearing{load: noLoad}
+	last, ok := d.view.Shares[g.Name]
+	if !ok {
+		last = Share{Level: FullShare}
+	}
 	if b.figure, b.known = d.figure(g); !b.known {
+		b.share = d.unknownShare(b.figure.At, last)
 		return b
 	}
 	if b.figure.CPU >= 0 {
@@ -56,7 +43,21 @@ func (d *decision) bearing(g *Gateway) bearing {
 	if c := g.capacity(&b.figure); c > 0 {
 		b.load = math.Max(b.load, float64(b.figure.Sessions)/float64(c))
 	}
+	b.share = nextShare(b.load, d.cfg.overload(), last)
 	return b
+}
+
+// forgetAfter is how many times StaleAfter a gateway whose load has become
+// unknown keeps the share that it had: one that was overloaded is so still.
+const forgetAfter = 4
+
+// unknownShare returns the share of a gateway whose last figure, of this time,
+// has become too old. In the end it takes part by its weight alone.
+func (d *decision) unknownShare(at time.Time, last Share) Share {
+	if at.IsZero() || d.passed(at, forgetAfter*d.cfg.StaleAfter) {
+		return Share{Level: FullShare}
+	}
+	return last
 }
 
 // figure returns the last figure of g's load, and whether it is fresh.

@@ -1,0 +1,160 @@
+package policy
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func TestAShareFollowsTheLoad(t *testing.T) {
+	full, over := Share{Level: FullShare}, func(level int) Share { return Share{level, true} }
+	for name, tc := range map[string]struct {
+		load float64
+		last Share
+		want Share
+	}{
+		"idle":                               {0, full, full},
+		"below overload nothing moves":       {0.899, full, full},
+		"at overload":                        {0.9, full, over(16)},
+		"half of what is left is used":       {0.95, full, over(8)},
+		"a flicker moves nobody":             {0.956, over(8), over(8)},
+		"more than a flicker":                {0.97, over(8), over(5)},
+		"full":                               {1, full, over(1)},
+		"beyond full":                        {1.7, full, over(1)},
+		"just below again: no newcomers yet": {0.899, over(16), Share{Level: 0}},
+		"on the way back":                    {0.85, over(16), Share{Level: 7}},
+		"higher again, but below overload: it stays": {0.88, Share{Level: 7}, Share{Level: 7}},
+		"recovered": {0.78, Share{Level: 7}, full},
+	} {
+		if got := nextShare(tc.load, 0.9, tc.last); got != tc.want {
+			t.Errorf("%s: want %+v, got %+v", name, tc.want, got)
+		}
+	}
+}
+
+func TestAShareMovesOnlyWhereTheRuleSays(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		overload := rapid.Float64Range(0.01, 1).Draw(t, "overload")
+		last := Share{Level: FullShare}
+		for range 50 {
+			load := rapid.Float64Range(0, 1.5).Draw(t, "load")
+			is := nextShare(load, overload, last)
+			switch {
+			case is.Level < 0 || is.Level > FullShare || is.Over && is.Level == 0:
+				t.Fatalf("%v after %v at load %v of %v", is, last, load, overload)
+			case is.Over != (load >= overload):
+				t.Fatalf("load %v of %v: over is %v", load, overload, is.Over)
+			case !is.Over && !last.Over && is.Level < last.Level:
+				t.Fatalf("below overload it lost weight: %v after %v", is, last)
+			}
+			last = is
+		}
+	})
+}
+
+func TestAStaleFigureIsUnknownAndNeverIdle(t *testing.T) {
+	cfg, view := site()
+	cfg.StaleAfter, cfg.Overload = 15*time.Second, 0.9
+	cfg.Gateways[0].Capacity = 100
+	view.Loads = map[string]Load{"gw0": {Sessions: 95, CPU: -1, At: start, Source: "report"}}
+	for _, tc := range []struct {
+		at     time.Duration
+		load   float64
+		burden string
+		picked string
+		next   time.Duration
+	}{
+		{0, 0.95, "load 95 % by report, overloaded", "gw1", 15 * time.Second},
+		{15 * time.Second, noLoad, "load unknown: the last report is too old", "gw1", time.Minute},
+		{time.Minute, noLoad, "load unknown: the last report is too old", "gw0", 0},
+	} {
+		p := decide(cfg, view, tc.at)
+		g := p.Gateways[0]
+		if g.Load != tc.load || g.Burden != tc.burden {
+			t.Errorf("at %v: want %v %q, got %v %q", tc.at, tc.load, tc.burden, g.Load, g.Burden)
+		}
+		reached := map[string]bool{}
+		for n := range uint32(50) {
+			reached[p.Table.Pick(clientOf(n)).Gateway] = true
+		}
+		if reached["gw0"] != (tc.picked == "gw0") {
+			t.Errorf("at %v: gw0 reached: %v", tc.at, reached["gw0"])
+		}
+		want := time.Time{}
+		if tc.next > 0 {
+			want = start.Add(tc.next)
+		}
+		if !p.Next.Equal(want) {
+			t.Errorf("at %v: want the next decision at %v, got %v", tc.at, want, p.Next)
+		}
+	}
+}
+
+func TestCPUCountsWhereItIsMore(t *testing.T) {
+	cfg, view := site()
+	cfg.Gateways[0].Capacity = 100
+	view.Loads = map[string]Load{"gw0": {Sessions: 10, CPU: 0.97, At: start}, "gw1": {Sessions: 10, CPU: -1, At: start}}
+	p := decide(cfg, view, 0)
+	if g := p.Gateways[0]; g.Load != 0.97 {
+		t.Errorf("want 0.97, got %v", g.Load)
+	}
+	if g := p.Gateways[1]; g.Load != noLoad || g.Burden != "10 sessions by , capacity unknown" {
+		t.Errorf("without a capacity: got %v %q", g.Load, g.Burden)
+	}
+}
+
+func TestADrainMarkEndsWhenItsTimeIsOver(t *testing.T) {
+	cfg, view := site()
+	view.Drained = map[string]Drain{"gw0": {Reason: "upgrade", Since: start, Until: start.Add(time.Minute)}}
+	view.Node = &Drain{Reason: "reboot", Until: start.Add(time.Hour)}
+	p := decide(cfg, view, 0)
+	if want := "drained: upgrade, until 2026-01-01T00:01:00Z"; p.Gateways[0].Reason != want || p.Gateways[0].Usable {
+		t.Errorf("want %q, got %+v", want, p.Gateways[0])
+	}
+	if want := "withdrawn: node drained: reboot, until 2026-01-01T01:00:00Z"; !strings.HasPrefix(wishes(p), want) {
+		t.Errorf("want %q, got %q", want, wishes(p))
+	}
+	if !p.Next.Equal(start.Add(time.Minute)) {
+		t.Errorf("want the next decision in a minute, got %v", p.Next)
+	}
+	if p = decide(cfg, view, time.Minute); !p.Gateways[0].Usable || !p.Next.Equal(start.Add(time.Hour)) {
+		t.Errorf("after a minute: got %+v, next %v", p.Gateways[0], p.Next)
+	}
+	if p = decide(cfg, view, time.Hour); !strings.HasPrefix(wishes(p), "announced") {
+		t.Errorf("after an hour: got %q", wishes(p))
+	}
+}
+
+func TestAGatewayThatSaysItDrainsGetsNoNewcomers(t *testing.T) {
+	cfg, view := site()
+	cfg.StaleAfter = 15 * time.Second
+	view.Loads = map[string]Load{"gw0": {Draining: true, CPU: -1, At: start, Source: "report"}}
+	if g := decide(cfg, view, 0).Gateways[0]; g.Usable || g.Reason != "draining, as its own report says" {
+		t.Errorf("got %+v", g)
+	}
+	if g := decide(cfg, view, 15*time.Second).Gateways[0]; !g.Usable {
+		t.Errorf("when nothing is heard of it any more: got %+v", g)
+	}
+}
+
+func TestAGatewayWhoseIPv6IsDeadStillServesIPv4(t *testing.T) {
+	cfg, view := site()
+	dead := cfg.Gateways[0].Addresses[1]
+	view.Health[dead] = Health{State: Down, Reason: "no answer"}
+	table := decide(cfg, view, 0).Table
+	four, six := map[string]bool{}, map[string]bool{}
+	for n := range uint32(100) {
+		four[table.Pick(clientOf(n)).Gateway] = true
+		c := Client{Source: any6}
+		b := c.Source.As16()
+		b[7] = byte(n)
+		c.Source = netip.AddrFrom16(b)
+		six[table.Pick(c).Gateway] = true
+	}
+	if !four["gw0"] || six["gw0"] {
+		t.Errorf("want gw0 for IPv4 clients alone, got IPv4 %v, IPv6 %v", four, six)
+	}
+}
