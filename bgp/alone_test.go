@@ -48,7 +48,7 @@ func TestSetRepairsWhatIsNotAsItShouldBe(t *testing.T) {
 	if err := s.withdraw(t.Context(), route(prefix4).Prefix); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.add(t.Context(), route(prefix6).Prefix, nil); err != nil {
+	if err := s.add(t.Context(), route(prefix6).Prefix, Attributes{}); err != nil {
 		t.Fatal(err)
 	}
 	s.set(route(prefix4))

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	gobgpapi "github.com/osrg/gobgp/v3/api"
 	"google.golang.org/protobuf/proto"
@@ -15,12 +14,12 @@ import (
 // Route is a prefix to announce. Its origin is IGP, its next hop that of the
 // Config.
 type Route struct {
-	Prefix      netip.Prefix
-	Communities []uint32 // RFC 1997; in any order
+	Prefix netip.Prefix
+	Attributes
 }
 
-// rib maps prefixes to their communities, sorted and without repeats.
-type rib map[netip.Prefix][]uint32
+// rib maps prefixes to their attributes, sorted.
+type rib map[netip.Prefix]Attributes
 
 // newRIB indexes routes. Of several for one prefix the last one counts.
 func newRIB(routes []Route) (rib, error) {
@@ -29,16 +28,12 @@ func newRIB(routes []Route) (rib, error) {
 		if !r.Prefix.IsValid() || r.Prefix.Addr().Is4In6() {
 			return nil, fmt.Errorf("prefix %v is not an IPv4 or IPv6 prefix", r.Prefix)
 		}
-		all[r.Prefix.Masked()] = sorted(r.Communities)
+		if r.Prepend < 0 || r.Prepend > MaxPrepend {
+			return nil, fmt.Errorf("prefix %v: %d prepends, not 0 to %d", r.Prefix, r.Prepend, MaxPrepend)
+		}
+		all[r.Prefix.Masked()] = r.sorted()
 	}
 	return all, nil
-}
-
-// sorted returns a sorted copy of communities without repeats.
-func sorted(communities []uint32) []uint32 {
-	c := slices.Clone(communities)
-	slices.Sort(c)
-	return slices.Compact(c)
 }
 
 // count returns how many prefixes of each family r has.
@@ -79,11 +74,11 @@ func (s *Speaker) Set(ctx context.Context, routes []Route) error {
 // change turns the RIB from have into want, as far as it can.
 func (s *Speaker) change(ctx context.Context, have, want rib) error {
 	var errs []error
-	for p, communities := range want {
-		if old, ok := have[p]; ok && slices.Equal(old, communities) {
+	for p, a := range want {
+		if old, ok := have[p]; ok && old.Equal(a) {
 			continue
 		}
-		if err := s.add(ctx, p, communities); err != nil {
+		if err := s.add(ctx, p, a); err != nil {
 			errs = append(errs, fmt.Errorf("announce %v: %w", p, err))
 		}
 	}
@@ -117,28 +112,18 @@ func (s *Speaker) announced(ctx context.Context) (rib, error) {
 			if err != nil {
 				return nil, err
 			}
-			all[p] = communitiesOf(d)
+			if all[p], err = attributesOf(d); err != nil {
+				return nil, fmt.Errorf("%v: %w", p, err)
+			}
 		}
 	}
 	return all, nil
 }
 
-// communitiesOf returns the communities of d's route, sorted.
-func communitiesOf(d *gobgpapi.Destination) []uint32 {
-	for _, path := range d.Paths {
-		for _, attr := range path.Pattrs {
-			c := new(gobgpapi.CommunitiesAttribute)
-			if attr.UnmarshalTo(c) == nil {
-				return sorted(c.Communities)
-			}
-		}
-	}
-	return nil
-}
-
-// add announces p, or replaces its attributes.
-func (s *Speaker) add(ctx context.Context, p netip.Prefix, communities []uint32) error {
-	path, err := s.path(p, communities)
+// add announces p, or replaces its attributes: one update, by which neighbors
+// never lose the route (RFC 4271 section 3.1).
+func (s *Speaker) add(ctx context.Context, p netip.Prefix, a Attributes) error {
+	path, err := s.path(p, a)
 	if err != nil {
 		return err
 	}
@@ -147,7 +132,7 @@ func (s *Speaker) add(ctx context.Context, p netip.Prefix, communities []uint32)
 		return err
 	})
 	if err == nil {
-		s.log.Info().Stringer("prefix", p).Strs("communities", words(communities)).Msg("announced")
+		s.log.Info().Stringer("prefix", p).EmbedObject(a).Msg("announced")
 	}
 	return err
 }
@@ -155,7 +140,7 @@ func (s *Speaker) add(ctx context.Context, p netip.Prefix, communities []uint32)
 // withdraw deletes p by its prefix: a path's UUID changes with each
 // replacement, and an older one would not find it.
 func (s *Speaker) withdraw(ctx context.Context, p netip.Prefix) error {
-	path, err := s.path(p, nil)
+	path, err := s.path(p, Attributes{})
 	if err != nil {
 		return err
 	}
@@ -169,14 +154,11 @@ func (s *Speaker) withdraw(ctx context.Context, p netip.Prefix) error {
 }
 
 // path is the route to p in GoBGP's terms.
-func (s *Speaker) path(p netip.Prefix, communities []uint32) (*gobgpapi.Path, error) {
-	attributes := []proto.Message{
+func (s *Speaker) path(p netip.Prefix, a Attributes) (*gobgpapi.Path, error) {
+	attributes := append([]proto.Message{
 		&gobgpapi.OriginAttribute{Origin: 0}, // IGP (RFC 4271 section 4.3)
 		&gobgpapi.NextHopAttribute{NextHop: s.nextHop(p.Addr()).String()},
-	}
-	if len(communities) > 0 {
-		attributes = append(attributes, &gobgpapi.CommunitiesAttribute{Communities: communities})
-	}
+	}, a.messages(s.cfg.ASN)...)
 	path := &gobgpapi.Path{Family: unicast(gobgpapi.Family_AFI_IP)}
 	if p.Addr().Is6() {
 		path.Family = unicast(gobgpapi.Family_AFI_IP6)
@@ -185,8 +167,8 @@ func (s *Speaker) path(p netip.Prefix, communities []uint32) (*gobgpapi.Path, er
 	if path.Nlri, err = anypb.New(&gobgpapi.IPAddressPrefix{Prefix: p.Addr().String(), PrefixLen: uint32(p.Bits())}); err != nil {
 		return nil, err
 	}
-	for _, a := range attributes {
-		attr, err := anypb.New(a)
+	for _, m := range attributes {
+		attr, err := anypb.New(m)
 		if err != nil {
 			return nil, err
 		}
@@ -207,13 +189,4 @@ func (s *Speaker) nextHop(addr netip.Addr) netip.Addr {
 		return netip.IPv4Unspecified()
 	}
 	return netip.IPv6Unspecified()
-}
-
-// words writes communities as "65535:0" (RFC 1997: two halves of 16 bits).
-func words(communities []uint32) []string {
-	all := make([]string, 0, len(communities))
-	for _, c := range communities {
-		all = append(all, fmt.Sprintf("%d:%d", c>>16, c&0xFFFF))
-	}
-	return all
 }

@@ -59,7 +59,12 @@ func (s session) carries(ipv4, ipv6 int) int {
 func (s session) peer() *gobgpapi.Peer {
 	hold := uint64(s.HoldTime / time.Second)
 	p := &gobgpapi.Peer{
-		Conf: &gobgpapi.PeerConf{NeighborAddress: s.key(), PeerAsn: s.ASN, AuthPassword: s.Password},
+		Conf: &gobgpapi.PeerConf{
+			NeighborAddress: s.key(), PeerAsn: s.ASN, AuthPassword: s.Password,
+			// Else GoBGP would tell an internal neighbor neither of prepends nor
+			// that a route which had some is gone.
+			AllowAspathLoopLocal: true,
+		},
 		Timers: &gobgpapi.Timers{Config: &gobgpapi.TimersConfig{
 			ConnectRetry:      connectRetry,
 			HoldTime:          hold,

@@ -30,7 +30,7 @@ const (
 )
 
 func route(prefix string, communities ...uint32) Route {
-	return Route{Prefix: netip.MustParsePrefix(prefix), Communities: communities}
+	return Route{netip.MustParsePrefix(prefix), Attributes{Communities: communities}}
 }
 
 func TestRoutesOfBothFamiliesComeAndGo(t *testing.T) {

@@ -52,6 +52,7 @@ var libraries = []struct {
 	{"github.com/spf13/cobra", nil, []string{"cmd/anycastd"}},
 	{"github.com/pelletier/go-toml/", nil, []string{"cmd/anycastd/internal/config", "test"}},
 	{"github.com/strongswan/govici", nil, []string{"cmd/anycastd", "test"}},
+	{"github.com/coreos/go-systemd/", map[string]string{"github.com/coreos/go-systemd/v22/daemon": "systemd"}, []string{"cmd/anycastd"}},
 	{"google.golang.org/grpc", nil, []string{"bgp"}},
 	{"google.golang.org/protobuf", nil, []string{"bgp", "test", "cmd/anycastd/internal/demo"}},
 	{"github.com/gaissmai/bart", nil, []string{"policy"}},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"os"
@@ -32,6 +33,8 @@ type daemon struct {
 	prober   *probe.Prober
 	speaker  *bgp.Speaker // nil: no neighbors
 	tasks    sync.WaitGroup
+
+	supervisor *supervisor
 }
 
 // newDaemon makes the parts and starts none.
@@ -58,6 +61,10 @@ func newDaemon(o *options, cfg *config.Config, log zerolog.Logger) *daemon {
 		parts.Speaker = d.speaker
 	}
 	d.loop = control.New(cfg, parts, d.part("control"))
+	d.supervisor = &supervisor{log: d.part("systemd"), turns: func(ctx context.Context) error {
+		_, err := d.loop.Status(ctx)
+		return err
+	}}
 	return d
 }
 

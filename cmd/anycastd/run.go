@@ -130,6 +130,7 @@ func (d *daemon) start(ctx context.Context, sockets map[net.Listener]bool) {
 		d.task(ctx, "netlink", d.rewriter.Run)
 	}
 	d.task(ctx, "probe", d.prober.Run)
+	d.tasks.Go(func() { d.supervisor.run(ctx) })
 	for l, public := range sockets {
 		handler := web.API(d)
 		if public {
@@ -148,8 +149,14 @@ func (d *daemon) task(ctx context.Context, name string, run func(context.Context
 func (d *daemon) carry(ctx context.Context, name string, run func(context.Context) error) {
 	if err := run(ctx); err != nil && ctx.Err() == nil {
 		d.log.Error().Err(err).Str("part", name).Msg("a part failed; the node goes out of service")
-		d.loop.Stop(fmt.Errorf("%s: %w", name, err))
+		d.stop(fmt.Errorf("%s: %w", name, err))
 	}
+}
+
+// stop begins the tear-down.
+func (d *daemon) stop(why error) {
+	d.supervisor.stopping()
+	d.loop.Stop(why)
 }
 
 // listen opens the control socket and the public address; true marks the latter.
@@ -186,7 +193,7 @@ func (d *daemon) obey(ctx context.Context, force func(), signals <-chan os.Signa
 			case first.IsZero():
 				first = time.Now()
 				d.log.Info().Stringer("signal", s).Msg("told to stop")
-				d.loop.Stop(nil)
+				d.stop(nil)
 			case time.Since(first) >= secondSignal:
 				d.log.Warn().Stringer("signal", s).Msg("told to stop again; ending at once")
 				force()
@@ -234,11 +241,14 @@ func (d *daemon) Watch(clients netip.Prefix, perSecond int) (seen <-chan ikefron
 
 // Reload reads the configuration again. With faults the running one stays.
 func (d *daemon) Reload(ctx context.Context) error {
+	d.supervisor.reloading()
 	err := d.reload(ctx)
 	if err != nil {
+		d.supervisor.ready("running; a reload was refused")
 		d.log.Error().Err(err).Msg("reload refused; the running configuration stays")
 		return err
 	}
+	d.supervisor.ready("running")
 	d.log.Info().Str("config", d.options.file).Msg("reloaded")
 	return nil
 }

@@ -19,6 +19,7 @@ func (c *checker) bgp(raw *bgpTable, cfg *Config) {
 	}
 	cfg.BGP.NextHops = c.nextHops(raw.NextHop, cfg)
 	c.neighbors(raw, cfg)
+	cfg.BGP.Worse = c.worse(raw)
 	if len(raw.Neighbor) == 0 {
 		c.warn("bgp", "there is no BGP neighbor: nothing is announced").suggest("add a [[bgp.neighbor]]")
 		return

@@ -5,6 +5,8 @@ package config
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net/netip"
@@ -12,6 +14,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/anycastd/anycastd/bgp"
 	"github.com/anycastd/anycastd/dnspub"
 	"github.com/anycastd/anycastd/policy"
 )
@@ -23,7 +26,7 @@ type Config struct {
 
 	Interface string // carries the anycast addresses
 	Policy    policy.Config
-	Overload  float64 // ratio of sessions to capacity, above 0, at most 1
+	Unserved  string // drop or refuse: what a client gets for whom no gateway is usable
 
 	Ports        []uint16
 	Sockets      int    // per address and port, 0 to 1024; 0: one per CPU
@@ -40,6 +43,8 @@ type Config struct {
 	XDPMode       string   // auto, native or generic
 
 	Probes map[string]Probe // by gateway name; every gateway has one
+	VICI   map[string]VICI  // by gateway name; those that are asked for their load
+	Report Report
 	BGP    BGP
 	Zones  []DNSZone // in the order of Policy.Zones
 
@@ -55,6 +60,23 @@ type Probe struct {
 	Timeout time.Duration // above 0
 	Rise    int           // answers in a row that make a gateway up, 1 to 1000
 	Fall    int           // silences in a row that make it down, 1 to 1000
+	Kind    string        // version, proposal or init: what is asked
+}
+
+// VICI is where a gateway's strongSwan tells its load.
+type VICI struct {
+	Network string        // unix or tcp
+	Address string        // an absolute path, or host:port
+	Every   time.Duration // 100ms to 1h
+}
+
+// Report is where gateways report their load. With Listen it has a Secret,
+// ClientCAs or both; without, no reports are taken.
+type Report struct {
+	Listen      string           // host:port, neither unspecified nor an anycast address; "": nowhere
+	Secret      []byte           // at least 16 octets; nil: none
+	Certificate *tls.Certificate // nil: no TLS
+	ClientCAs   *x509.CertPool   // who signs the certificates of gateways; nil: they need none
 }
 
 // BGP is the speaker and its sessions; without Neighbors nothing is announced
@@ -65,6 +87,7 @@ type BGP struct {
 	ListenPort int        // -1: only dial
 	NextHops   []netip.Addr
 	Neighbors  []Neighbor
+	Worse      bgp.Attributes // of routes that the fabric shall prefer less
 }
 
 // Neighbor is one BGP session.
@@ -128,7 +151,7 @@ func (c *checker) load(tooLong bool) *Config {
 
 // config applies the rules that span keys, and builds the configuration.
 func (c *checker) config(raw *file) *Config {
-	cfg := &Config{Overload: raw.Policy.Overload}
+	cfg := &Config{}
 	c.node(&raw.Node, cfg)
 	c.ike(&raw.IKE, cfg)
 	c.control(&raw.Control, cfg)
@@ -137,9 +160,12 @@ func (c *checker) config(raw *file) *Config {
 	c.gateways(raw.Gateway, cfg)
 	c.pools(raw.Pool, cfg)
 	c.bgp(&raw.BGP, cfg)
+	c.site(&raw.Policy.Site, &raw.BGP.Worse, cfg)
 	c.carried(raw.Anycast.Prefixes, &raw.BGP)
 	c.dns(&raw.DNS, cfg)
 	c.discover(raw.Discover, cfg)
+	c.reports(&raw.Report, cfg)
+	c.loads(raw, cfg)
 	c.reach(raw, cfg)
 	return cfg
 }

@@ -1,11 +1,14 @@
 package config
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -13,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/anycastd/anycastd/bgp"
 	"github.com/anycastd/anycastd/dnspub"
 	"github.com/anycastd/anycastd/policy"
 )
@@ -48,6 +52,18 @@ choose   = "least-loaded"
 key      = "source+spi"
 seed     = "salt"
 overload = 1
+stale_after = "1m"
+unserved = "refuse"
+
+[policy.site]
+min_gateways    = 2
+when_short      = "worse"
+overload        = 1.5
+overload_for    = "1s"
+relief          = 0
+relief_for      = "0s"
+when_overloaded = "withdraw"
+hold            = "10m"
 
 [[gateway]]
 name        = "fra-gw1"
@@ -57,17 +73,26 @@ redirect_by = "fqdn"
 weight      = 7
 capacity    = 20000
 self        = true
-probe       = { every = "2s", timeout = "1s", rise = 4, fall = 5 }
+probe       = { every = "2s", timeout = "1s", rise = 4, fall = 5, kind = "init" }
+vici        = "unix:/run/charon.vici"
+vici_every  = "5s"
 
 [[gateway]]
 name      = "fra-gw2"
 addresses = ["198.51.100.12"]
+capacity  = 10
+vici      = "tcp:[2001:db8::1]:4502"
 
 [[pool]]
 name       = "gold"
 gateways   = ["fra-gw1"]
 sources    = ["192.0.2.0/24"]
 identities = ["*@gold.example.net"]
+fallback   = ["silver"]
+
+[[pool]]
+name     = "silver"
+gateways = ["fra-gw2"]
 
 [bgp]
 asn         = 4_294_967_295
@@ -76,6 +101,11 @@ listen_port = 179
 drain_wait  = "1m"
 settle      = "0s"
 next_hop    = ["192.0.2.10", "2001:db8:f::10"]
+[bgp.worse]
+communities       = ["64500:80", "0:65535"]
+large_communities = ["4294967295:0:1"]
+med               = 4294967295
+prepend           = 16
 [[bgp.neighbor]]
 address       = "192.0.2.1"
 asn           = 64500
@@ -103,6 +133,13 @@ listen = ["192.0.2.10:53"]
 name = "_ike-gateways._udp.vpn.example.net."
 pool = "gold"
 
+[report]
+listen         = "192.0.2.10:9651"
+secret_file    = "report.secret"
+cert_file      = "report.crt"
+key_file       = "report.key"
+client_ca_file = "report.crt"
+
 [control]
 socket = "/run/a.sock"
 http   = ""
@@ -112,33 +149,50 @@ http   = ""
 func fullConfig() *Config {
 	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
 	return &Config{
-		Name: "fra1", StateDir: "/srv/anycastd", Interface: "lo", Overload: 1,
+		Name: "fra1", StateDir: "/srv/anycastd", Interface: "lo", Unserved: "refuse",
 		Policy: policy.Config{
+			Node:      "fra1",
 			Prefixes:  []netip.Prefix{prefix("203.0.113.0/24"), prefix("2001:db8:a::/48")},
 			Addresses: []netip.Addr{addr("203.0.113.1"), addr("2001:db8:a::1")},
 			Gateways: []policy.Gateway{{
 				Name: "fra-gw1", Addresses: []netip.Addr{addr("198.51.100.11"), addr("2001:db8:1::11")}, FQDN: "gw1.fra.vpn.example.net",
 				RedirectBy: policy.ByFQDN, Weight: 7, Capacity: 20000, Self: true,
 			}, {
-				Name: "fra-gw2", Addresses: []netip.Addr{addr("198.51.100.12")}, RedirectBy: policy.ByAddress, Weight: 100,
+				Name: "fra-gw2", Addresses: []netip.Addr{addr("198.51.100.12")}, RedirectBy: policy.ByAddress, Weight: 100, Capacity: 10,
 			}},
-			Pools:  []policy.Pool{{Name: "gold", Gateways: []string{"fra-gw1"}, Sources: []netip.Prefix{prefix("192.0.2.0/24")}, Identities: []string{"*@gold.example.net"}}},
+			Pools: []policy.Pool{{
+				Name: "gold", Gateways: []string{"fra-gw1"}, Sources: []netip.Prefix{prefix("192.0.2.0/24")},
+				Identities: []string{"*@gold.example.net"}, Fallback: []string{"silver"},
+			}, {
+				Name: "silver", Gateways: []string{"fra-gw2"},
+			}},
 			Choose: policy.LeastLoaded, Key: policy.BySourceSPI, Seed: "salt", DrainWait: time.Minute,
+			Overload: 1, StaleAfter: time.Minute,
+			Site: policy.Site{
+				MinGateways: 2, WhenShort: policy.MakeWorse, Overload: 1.5, OverloadFor: time.Second,
+				WhenOverloaded: policy.WithdrawSite, Hold: 10 * time.Minute,
+			},
 			Zones: []policy.Zone{{Name: "example.net.", Names: []string{"vpn.example.net."}, Gateways: true, TTL: 60}},
 		},
 		Ports: []uint16{500}, Sockets: 3, Cookie: "always", CookieAbove: 1000, Unsupported: "refuse", PortConflict: "nft",
 		ReplyLimit: 5000, SourceLimit: 50,
 		XDPInterfaces: []string{"eth0"}, XDPMode: "native",
 		Probes: map[string]Probe{
-			"fra-gw1": {Every: 2 * time.Second, Timeout: time.Second, Rise: 4, Fall: 5},
-			"fra-gw2": {Every: time.Second, Timeout: 500 * time.Millisecond, Rise: 2, Fall: 3},
+			"fra-gw1": {Every: 2 * time.Second, Timeout: time.Second, Rise: 4, Fall: 5, Kind: "init"},
+			"fra-gw2": {Every: time.Second, Timeout: 500 * time.Millisecond, Rise: 2, Fall: 3, Kind: "version"},
 		},
+		VICI: map[string]VICI{
+			"fra-gw1": {Network: "unix", Address: "/run/charon.vici", Every: 5 * time.Second},
+			"fra-gw2": {Network: "tcp", Address: "[2001:db8::1]:4502", Every: time.Second},
+		},
+		Report: Report{Listen: "192.0.2.10:9651", Secret: []byte("sixteen octets!!")},
 		BGP: BGP{
 			ASN: 4294967295, RouterID: addr("192.0.2.10"), ListenPort: 179, NextHops: []netip.Addr{addr("192.0.2.10"), addr("2001:db8:f::10")},
 			Neighbors: []Neighbor{
 				{Address: addr("192.0.2.1"), LocalAddress: addr("192.0.2.10"), ASN: 64500, Port: 1790, Password: "s3cret word", HoldTime: 90 * time.Second},
 				{Address: addr("fe80::1%eth0"), ASN: 64501, Port: 179, HoldTime: 9 * time.Second},
 			},
+			Worse: bgp.Attributes{Communities: []uint32{64500<<16 | 80, 65535}, Large: []bgp.LargeCommunity{{4294967295, 0, 1}}, MED: 4294967295, Prepend: 16},
 		},
 		Zones:  []DNSZone{{Name: "example.net.", Server: "192.0.2.53:53", TSIG: dnspub.TSIG{Name: "anycastd.", Algorithm: "hmac-sha512", Secret: "c2VjcmV0"}}},
 		Socket: "/run/a.sock",
@@ -149,6 +203,9 @@ func fullConfig() *Config {
 var compare = cmp.Options{
 	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	cmp.Comparer(func(a, b *tls.Certificate) bool {
+		return a == b || a != nil && b != nil && reflect.DeepEqual(a.Certificate, b.Certificate) && reflect.DeepEqual(a.PrivateKey, b.PrivateKey)
+	}),
 }
 
 // write makes a file in dir.
@@ -183,6 +240,10 @@ func TestLoad_takes_every_key(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "bgp.key", "s3cret word\n", 0o600)
 	write(t, dir, "tsig.key", " c2VjcmV0 \n", 0o600)
+	write(t, dir, "report.secret", " sixteen octets!!\n", 0o600)
+	cert, key := newCertificate(t)
+	write(t, dir, "report.crt", cert, 0o644)
+	write(t, dir, "report.key", key, 0o600)
 	got, err := Load(filepath.Join(dir, "a.toml"), strings.NewReader(full))
 	if err != nil {
 		t.Fatal(err)
@@ -191,15 +252,21 @@ func TestLoad_takes_every_key(t *testing.T) {
 	for _, w := range got.Warnings {
 		ignored = append(ignored, strings.TrimPrefix(w.Message, "this version ignores "))
 	}
-	want := []string{
-		"ike.xdp.interfaces",
-		`policy.choose = "least-loaded"`, "policy.overload", "pool.identities", "[dns.serve]", "[[discover]]",
+	wantIgnored := []string{
+		"ike.xdp.interfaces", "pool.identities", "[dns.serve]", "[[discover]]",
 	}
-	if diff := cmp.Diff(want, ignored); diff != "" {
+	if diff := cmp.Diff(wantIgnored, ignored); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 	got.Warnings = nil
-	if diff := cmp.Diff(fullConfig(), got, compare); diff != "" {
+	want := fullConfig()
+	pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Report.Certificate, want.Report.ClientCAs = &pair, x509.NewCertPool()
+	want.Report.ClientCAs.AddCert(pair.Leaf)
+	if diff := cmp.Diff(want, got, compare); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -212,15 +279,21 @@ func TestLoad_defaults_what_is_left_out(t *testing.T) {
 	host, _ := os.Hostname()
 	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
 	want := &Config{
-		Name: host, StateDir: "/var/lib/anycastd", Interface: "anycast0", Overload: 0.9,
+		Name: host, StateDir: "/var/lib/anycastd", Interface: "anycast0", Unserved: "drop",
 		Policy: policy.Config{
+			Node:      host,
 			Prefixes:  []netip.Prefix{prefix("203.0.113.1/32"), prefix("2001:db8::1/128"), prefix("198.51.100.0/24")},
 			Addresses: []netip.Addr{addr("203.0.113.1"), addr("2001:db8::1")},
 			Choose:    policy.Sticky, Key: policy.BySource, DrainWait: 5 * time.Second, Settle: 2 * time.Second,
+			Overload: 0.9, StaleAfter: 15 * time.Second,
+			Site: policy.Site{
+				WhenShort: policy.Ignore, Overload: 0.85, OverloadFor: 30 * time.Second, Relief: 0.6, ReliefFor: 5 * time.Minute,
+				WhenOverloaded: policy.Ignore, Hold: 10 * time.Second,
+			},
 		},
 		Ports: []uint16{500, 4500}, Cookie: "auto", CookieAbove: 20000, Unsupported: "drop", PortConflict: "fail",
 		ReplyLimit: 1000000, SourceLimit: 1000, ErrorLimit: 100, XDPMode: "auto",
-		Probes: map[string]Probe{}, BGP: BGP{ListenPort: -1},
+		Probes: map[string]Probe{}, VICI: map[string]VICI{}, BGP: BGP{ListenPort: -1},
 		Socket: "/run/anycastd/control.sock", HTTP: "127.0.0.1:9650",
 	}
 	warnings := got.Warnings

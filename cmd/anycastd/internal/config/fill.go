@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pelletier/go-toml/v2/unstable"
 )
@@ -162,17 +163,25 @@ func (c *checker) plain(v reflect.Value, tag reflect.StructTag, e *entry, name s
 		c.bad(e, "%s is %s; it takes %s", name, quote(e.text), list(words)).suggest("%s", choiceHint(e.text, words))
 	}
 	if low, high, ok := limits(tag); ok && (v.Int() < low || v.Int() > high) {
-		c.bad(e, "%s is %d; it takes %d to %d", name, v.Int(), low, high)
+		from, to, _ := strings.Cut(tag.Get("range"), " ")
+		c.bad(e, "%s is %v; it takes %s to %s", name, v, from, to)
 		v.SetZero()
 	}
 }
 
-// limits returns the numbers of a range tag.
+// limits returns the numbers of a range tag; durations count in nanoseconds.
 func limits(tag reflect.StructTag) (low, high int64, ok bool) {
 	l, h, ok := strings.Cut(tag.Get("range"), " ")
-	low, _ = strconv.ParseInt(l, 10, 64)
-	high, _ = strconv.ParseInt(h, 10, 64)
-	return low, high, ok
+	return limit(l), limit(h), ok
+}
+
+// limit is one end of a range.
+func limit(word string) int64 {
+	if d, err := time.ParseDuration(word); err == nil {
+		return int64(d)
+	}
+	n, _ := strconv.ParseInt(word, 10, 64)
+	return n
 }
 
 // mismatch faults a value of the wrong kind.

@@ -11,20 +11,15 @@ import (
 // policy checks [policy].
 func (c *checker) policy(raw *policyTable, cfg *Config) {
 	cfg.Policy.Choose, cfg.Policy.Key, cfg.Policy.Seed = policy.Choose(raw.Choose), policy.Key(raw.Key), raw.Seed
+	cfg.Policy.Overload, cfg.Policy.StaleAfter, cfg.Unserved = raw.Overload, raw.StaleAfter, raw.Unserved
 	if !(raw.Overload > 0 && raw.Overload <= 1) { // NaN included
 		c.fault("policy.overload", "policy.overload is %v; it takes more than 0, at most 1", raw.Overload)
-	}
-	if raw.Choose == string(policy.LeastLoaded) {
-		c.ignored("policy.choose", "policy.choose = \"least-loaded\"", "it knows no loads: clients are spread by weight, as with \"sticky\"")
-	}
-	if c.sound("policy.overload") {
-		c.ignored("policy.overload", "policy.overload", "it knows no loads: every usable gateway gets newcomers")
 	}
 }
 
 // gateways checks the [[gateway]] tables.
 func (c *checker) gateways(raw []gatewayTable, cfg *Config) {
-	cfg.Probes = map[string]Probe{}
+	cfg.Probes, cfg.VICI = map[string]Probe{}, map[string]VICI{}
 	names := unique[string](c, "gateway")
 	owners := map[netip.Addr]string{}
 	self := ""
@@ -32,6 +27,9 @@ func (c *checker) gateways(raw []gatewayTable, cfg *Config) {
 		g, path := &raw[i], item("gateway", i)
 		cfg.Policy.Gateways = append(cfg.Policy.Gateways, c.gateway(g, path, &cfg.Policy))
 		cfg.Probes[g.Name] = c.probe(&g.Probe, path+".probe")
+		if v := c.vici(g, path); v != (VICI{}) {
+			cfg.VICI[g.Name] = v
+		}
 		if c.word(path+".name", "gateway.name", g.Name) {
 			names.add(g.Name, path+".name")
 		}
@@ -122,7 +120,7 @@ const minProbeEvery = 100 * time.Millisecond
 
 // probe checks how a gateway is probed.
 func (c *checker) probe(raw *probeTable, path string) Probe {
-	p := Probe{Every: raw.Every, Timeout: raw.Timeout, Rise: int(raw.Rise), Fall: int(raw.Fall)}
+	p := Probe{Every: raw.Every, Timeout: raw.Timeout, Rise: int(raw.Rise), Fall: int(raw.Fall), Kind: raw.Kind}
 	switch {
 	case c.faulty(path+".timeout") || c.faulty(path+".every"):
 	case p.Every > 0 && p.Every < minProbeEvery:

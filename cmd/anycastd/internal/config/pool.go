@@ -11,6 +11,10 @@ import (
 func (c *checker) pools(raw []poolTable, cfg *Config) {
 	names := unique[string](c, "pool")
 	sources := unique[netip.Prefix](c, "source")
+	var all []string // first, since a pool may name a later one
+	for _, p := range raw {
+		all = append(all, p.Name)
+	}
 	for i := range raw {
 		p, path := &raw[i], item("pool", i)
 		if c.word(path+".name", "pool.name", p.Name) {
@@ -21,6 +25,7 @@ func (c *checker) pools(raw []poolTable, cfg *Config) {
 			Gateways:   c.members(p, path, cfg.Policy.Gateways),
 			Sources:    c.sources(p, path, sources),
 			Identities: c.identities(p, path),
+			Fallback:   c.fallback(p, path, all),
 		})
 	}
 	c.leftOut(cfg)
@@ -74,6 +79,26 @@ func (c *checker) identities(raw *poolTable, path string) []string {
 	return raw.Identities
 }
 
+// fallback checks the pools that serve a pool's clients while it can't.
+func (c *checker) fallback(raw *poolTable, path string, pools []string) []string {
+	others := slices.DeleteFunc(slices.Clone(pools), func(name string) bool { return name == raw.Name })
+	once := unique[string](c, "pool")
+	var out []string
+	for j, name := range raw.Fallback {
+		at := item(path+".fallback", j)
+		switch {
+		case c.faulty(at) || c.faulty("pool"):
+		case name == raw.Name:
+			c.fault(at, "pool %s cannot fall back to itself", quote(name))
+		case !slices.Contains(others, name):
+			c.fault(at, "there is no pool %s", quote(name)).suggest("%s", choiceHint(name, others))
+		case once.add(name, at):
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // leftOut warns of clients that no pool serves, and of pools that serve no
 // client. The clients that no source claims go to the first pool with neither
 // sources nor identities, else to the gateways that stand in no pool.
@@ -84,6 +109,7 @@ func (c *checker) leftOut(cfg *Config) {
 		case len(p.Sources) > 0 || len(p.Identities) > 0:
 		case rest < 0:
 			rest = i
+		case slices.ContainsFunc(cfg.Policy.Pools, func(other policy.Pool) bool { return slices.Contains(other.Fallback, p.Name) }):
 		default:
 			c.warn(item("pool", i), "pool %s serves nobody", quote(p.Name)).
 				suggest("without sources it would be for the clients of no other pool, and those go to %s", quote(cfg.Policy.Pools[rest].Name))

@@ -13,6 +13,7 @@ func TestPool_that_takes_all_clients_leaves_none_out(t *testing.T) {
 		"by its source":            "sources = [\"0.0.0.0/0\"]",
 		"by having none":           "",
 		"with a gateway to spare":  "sources = [\"192.0.2.0/24\"]\n[[gateway]]\nname = \"gw2\"\naddresses = [\"198.51.100.2\"]",
+		"with one that stands in":  "sources = [\"192.0.2.0/24\"]\nfallback = [\"r\"]\n[[pool]]\nname = \"q\"\ngateways = [\"gw1\"]\n[[pool]]\nname = \"r\"\ngateways = [\"gw1\"]",
 		"with another pool beside": "sources = [\"192.0.2.0/24\"]\n[[pool]]\nname = \"q\"\ngateways = [\"gw1\"]",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -41,6 +42,12 @@ func TestPool(t *testing.T) {
 		"refuses a source in two pools":           {pool + "sources = [\"192.0.2.0/24\"]\n[[pool]]\nname = \"q\"\ngateways = [\"gw1\"]\nsources = [\"192.0.2.0/24\"]", []string{"12:12: source 192.0.2.0/24 occurs twice (it is on line 8 already)"}},
 		"refuses a source with host bits":         {pool + "sources = [\"192.0.2.1/24\"]", []string{`8:12: pool.sources: "192.0.2.1/24" has bits set behind its prefix length (write "192.0.2.0/24")`}},
 		"refuses an empty identity":               {pool + "identities = [\"\"]", []string{"8:15: pool.identities: an identity is empty"}},
+		"takes a later pool as fallback":          {pool + "fallback = [\"q\"]\n[[pool]]\nname = \"q\"\ngateways = [\"gw1\"]", nil},
+		"takes two that stand in for each other":  {pool + "fallback = [\"q\"]\n[[pool]]\nname = \"q\"\ngateways = [\"gw1\"]\nfallback = [\"p\"]", nil},
+		"refuses an unknown fallback":             {pool + "fallback = [\"sliver\"]\n[[pool]]\nname = \"silver\"\ngateways = [\"gw1\"]", []string{`8:13: there is no pool "sliver" (did you mean "silver"?)`}},
+		"refuses a pool as its own fallback":      {pool + "fallback = [\"p\"]", []string{`8:13: pool "p" cannot fall back to itself`}},
+		"refuses a fallback twice":                {pool + "fallback = [\"q\", \"q\"]\n[[pool]]\nname = \"q\"\ngateways = [\"gw1\"]", []string{"8:18: pool q occurs twice (it is on line 8 already)"}},
+		"refuses a fallback without brackets":     {pool + "fallback = \"q\"", []string{"8:12: pool.fallback takes a list, not a string (put it in brackets: fallback = [ … ])"}},
 		"refuses an unknown pool in [[discover]]": {pool + "[[discover]]\nname = \"example.net\"\npool = \"P\"", []string{`10:8: there is no pool "P" (did you mean "p"?)`}},
 		"refuses a bad name in [[discover]]":      {pool + "[[discover]]\nname = \"a b\"", []string{`9:8: discover.name: "a b" has the character ' '`}},
 	})

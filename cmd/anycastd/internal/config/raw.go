@@ -7,7 +7,7 @@ import (
 
 // file is the file as it is written. Its tags are the whole schema of single
 // keys: toml, the key; default, its value where it is absent (a list's elements
-// apart by blanks); oneof, the words it takes; range, the numbers it takes;
+// apart by blanks); oneof, the words it takes; range, the numbers or durations it takes;
 // required, that it must be there, and the hint if it is not.
 type file struct {
 	Node     nodeTable       `toml:"node"`
@@ -19,6 +19,7 @@ type file struct {
 	BGP      bgpTable        `toml:"bgp"`
 	DNS      dnsTable        `toml:"dns"`
 	Discover []discoverTable `toml:"discover"`
+	Report   reportTable     `toml:"report"`
 	Control  controlTable    `toml:"control"`
 }
 
@@ -53,21 +54,37 @@ type xdpTable struct {
 }
 
 type policyTable struct {
-	Choose   string  `toml:"choose" default:"sticky" oneof:"sticky least-loaded self-first"`
-	Key      string  `toml:"key" default:"source" oneof:"source source+spi"`
-	Seed     string  `toml:"seed"`
-	Overload float64 `toml:"overload" default:"0.9"`
+	Choose     string        `toml:"choose" default:"sticky" oneof:"sticky least-loaded self-first"`
+	Key        string        `toml:"key" default:"source" oneof:"source source+spi"`
+	Seed       string        `toml:"seed"`
+	Overload   float64       `toml:"overload" default:"0.9"`
+	StaleAfter time.Duration `toml:"stale_after" default:"15s" range:"1s 1h"`
+	Unserved   string        `toml:"unserved" default:"drop" oneof:"drop refuse"`
+	Site       siteTable     `toml:"site"`
+}
+
+type siteTable struct {
+	MinGateways    int64         `toml:"min_gateways" default:"0" range:"0 65535"`
+	WhenShort      string        `toml:"when_short" default:"ignore" oneof:"ignore worse withdraw"`
+	Overload       float64       `toml:"overload" default:"0.85"`
+	OverloadFor    time.Duration `toml:"overload_for" default:"30s"`
+	Relief         float64       `toml:"relief" default:"0.6"`
+	ReliefFor      time.Duration `toml:"relief_for" default:"5m"`
+	WhenOverloaded string        `toml:"when_overloaded" default:"ignore" oneof:"ignore worse withdraw"`
+	Hold           time.Duration `toml:"hold" default:"10s" range:"0s 10m"`
 }
 
 type gatewayTable struct {
-	Name       string       `toml:"name" required:"give it one, such as name = \"fra-gw1\""`
-	Addresses  []netip.Addr `toml:"addresses"`
-	FQDN       string       `toml:"fqdn"`
-	RedirectBy string       `toml:"redirect_by" default:"address" oneof:"address fqdn"`
-	Weight     int64        `toml:"weight" default:"100" range:"0 65535"`
-	Capacity   int64        `toml:"capacity" default:"0" range:"0 2147483647"`
-	Self       bool         `toml:"self" default:"false"`
-	Probe      probeTable   `toml:"probe"`
+	Name       string        `toml:"name" required:"give it one, such as name = \"fra-gw1\""`
+	Addresses  []netip.Addr  `toml:"addresses"`
+	FQDN       string        `toml:"fqdn"`
+	RedirectBy string        `toml:"redirect_by" default:"address" oneof:"address fqdn"`
+	Weight     int64         `toml:"weight" default:"100" range:"0 65535"`
+	Capacity   int64         `toml:"capacity" default:"0" range:"0 2147483647"`
+	Self       bool          `toml:"self" default:"false"`
+	Probe      probeTable    `toml:"probe"`
+	VICI       string        `toml:"vici"`
+	VICIEvery  time.Duration `toml:"vici_every" default:"1s" range:"100ms 1h"`
 }
 
 type probeTable struct {
@@ -75,6 +92,7 @@ type probeTable struct {
 	Timeout time.Duration `toml:"timeout" default:"500ms"`
 	Rise    int64         `toml:"rise" default:"2" range:"1 1000"`
 	Fall    int64         `toml:"fall" default:"3" range:"1 1000"`
+	Kind    string        `toml:"kind" default:"version" oneof:"version proposal init"`
 }
 
 type poolTable struct {
@@ -82,6 +100,7 @@ type poolTable struct {
 	Gateways   []string       `toml:"gateways" required:"say which gateways serve it, by their names"`
 	Sources    []netip.Prefix `toml:"sources"`
 	Identities []string       `toml:"identities"`
+	Fallback   []string       `toml:"fallback"`
 }
 
 type bgpTable struct {
@@ -91,7 +110,15 @@ type bgpTable struct {
 	DrainWait  time.Duration   `toml:"drain_wait" default:"5s"`
 	Settle     time.Duration   `toml:"settle" default:"2s"`
 	NextHop    []netip.Addr    `toml:"next_hop"`
+	Worse      worseTable      `toml:"worse"`
 	Neighbor   []neighborTable `toml:"neighbor"`
+}
+
+type worseTable struct {
+	Communities []string `toml:"communities"`
+	Large       []string `toml:"large_communities"`
+	MED         int64    `toml:"med" default:"0" range:"0 4294967295"`
+	Prepend     int64    `toml:"prepend" default:"0" range:"0 16"`
 }
 
 type neighborTable struct {
@@ -130,6 +157,14 @@ type serveTable struct {
 type discoverTable struct {
 	Name string `toml:"name" required:"say which SRV name to ask for, such as name = \"_ike-gateways._udp.vpn.example.net.\""`
 	Pool string `toml:"pool"`
+}
+
+type reportTable struct {
+	Listen       string `toml:"listen"`
+	SecretFile   string `toml:"secret_file"`
+	CertFile     string `toml:"cert_file"`
+	KeyFile      string `toml:"key_file"`
+	ClientCAFile string `toml:"client_ca_file"`
 }
 
 type controlTable struct {

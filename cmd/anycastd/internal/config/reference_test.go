@@ -89,7 +89,10 @@ func TestReference_is_valid_with_all_settings_but_for_secret_files(t *testing.T)
 			got = append(got, message)
 		}
 	}
-	want := []string{"cookie.key: no such file or directory", "bgp-r1.key: no such file or directory", "tsig.key: no such file or directory"}
+	want := []string{"cookie.key", "bgp-r1.key", "tsig.key", "report.secret", "report.crt", "report.key", "gateways.crt"}
+	for i := range want {
+		want[i] += ": no such file or directory"
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -9,8 +10,9 @@ import (
 	"strings"
 )
 
-// maxSecret is the length in octets that a secret file may have.
-const maxSecret = 4096
+// maxSecret is the length in octets that a secret file may have: an RSA key of
+// 16384 bits takes 13000 in PEM.
+const maxSecret = 16384
 
 // maxPassword is the length in octets of a TCP MD5 key on Linux
 // (TCP_MD5SIG_MAXKEYLEN; RFC 2385 section 4.5 asks for 80 as well).
@@ -19,29 +21,43 @@ const maxPassword = 80
 // secret returns the content of a secret file whose name stands at path; ""
 // if there is none, or a fault.
 func (c *checker) secret(path, name string) string {
-	if !c.sound(path) {
-		return ""
-	}
-	if name == "" {
-		c.fault(path, "the name of the file is empty")
-		return ""
-	}
-	if !filepath.IsAbs(name) {
-		name = filepath.Join(c.dir, name)
-	}
-	text, mode, err := readSecret(name)
-	if err != nil {
-		c.fault(path, "%s: %v", name, err).suggest("%s", secretHint(err))
-		return ""
-	}
+	text, mode := c.file(path, name, maxSecret, "write the secret into that file, with mode 0600")
 	if mode&0o027 != 0 {
+		name = c.beside(name)
 		c.warn(path, "%s can be read by everybody or written by its group (mode %04o)", name, mode).suggest("chmod 600 %s", name)
 	}
 	return text
 }
 
-// readSecret returns the content and permissions of a secret file.
-func readSecret(name string) (text string, mode fs.FileMode, err error) {
+// beside returns where a file is that the configuration names.
+func (c *checker) beside(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(c.dir, name)
+}
+
+// file returns the content, of at most so many octets, and the permissions of
+// a file whose name stands at path; "" if there is none, or a fault. The hint
+// is for a file that does not exist.
+func (c *checker) file(path, name string, most int, missing string) (text string, mode fs.FileMode) {
+	if !c.sound(path) {
+		return "", 0
+	}
+	if name == "" {
+		c.fault(path, "the name of the file is empty")
+		return "", 0
+	}
+	name = c.beside(name)
+	text, mode, err := readFile(name, most)
+	if err != nil {
+		c.fault(path, "%s: %v", name, err).suggest("%s", fileHint(err, missing))
+	}
+	return text, mode
+}
+
+// readFile returns the content and permissions of a file.
+func readFile(name string, most int) (text string, mode fs.FileMode, err error) {
 	info, err := os.Stat(name) // first, since opening a pipe would wait
 	if err != nil {
 		return "", 0, cause(err)
@@ -54,12 +70,12 @@ func readSecret(name string) (text string, mode fs.FileMode, err error) {
 		return "", 0, cause(err)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	data, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
 	switch {
 	case err != nil:
 		return "", 0, cause(err)
-	case len(data) > maxSecret:
-		return "", 0, errors.New("too long for a secret")
+	case len(data) > most:
+		return "", 0, fmt.Errorf("longer than %d octets", most)
 	case strings.TrimSpace(string(data)) == "":
 		return "", 0, errors.New("empty")
 	}
@@ -75,11 +91,11 @@ func cause(err error) error {
 	return err
 }
 
-// secretHint is the hint for a secret file that cannot be read.
-func secretHint(err error) string {
+// fileHint is the hint for a file that cannot be read.
+func fileHint(err error, missing string) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "write the secret into that file, with mode 0600"
+		return missing
 	case errors.Is(err, fs.ErrPermission):
 		return "let the user that runs anycastd own it"
 	}

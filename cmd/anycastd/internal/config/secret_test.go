@@ -17,7 +17,7 @@ func TestSecret_files(t *testing.T) {
 	write(t, dir, "empty", " \n", 0o600)
 	write(t, dir, "lines", "a\nb\n", 0o600)
 	write(t, dir, "long", strings.Repeat("x", 81)+"\n", 0o600)
-	write(t, dir, "longer", strings.Repeat("x", 5000), 0o600)
+	write(t, dir, "longer", strings.Repeat("x", maxSecret+1), 0o600)
 	write(t, dir, "good", strings.Repeat("x", 80)+"\r\n", 0o600)
 	write(t, dir, "open", "word", 0o644)
 	if err := os.Chmod(filepath.Join(dir, "open"), 0o644); err != nil {
@@ -25,7 +25,7 @@ func TestSecret_files(t *testing.T) {
 	}
 	for file, want := range map[string][]string{
 		"empty": {"8:17: DIR/empty: empty"}, "lines": {"8:17: a password is one line of text"},
-		"long": {"8:17: the password is 81 octets long, more than 80"}, "longer": {"8:17: DIR/longer: too long for a secret"},
+		"long": {"8:17: the password is 81 octets long, more than 80"}, "longer": {"8:17: DIR/longer: longer than 16384 octets"},
 		".": {"8:17: DIR: not a regular file"}, "none": {"8:17: DIR/none: no such file or directory"}, "": {"8:17: the name of the file is empty"},
 		"good": nil, "open": nil,
 	} {

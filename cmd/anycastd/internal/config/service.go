@@ -17,6 +17,7 @@ func (c *checker) node(raw *nodeTable, cfg *Config) {
 		}
 		cfg.Name = host
 	}
+	cfg.Policy.Node = cfg.Name
 	c.word("node.name", "node.name", raw.Name)
 	if !filepath.IsAbs(raw.StateDir) {
 		c.fault("node.state_dir", "node.state_dir is not an absolute path")

@@ -46,8 +46,6 @@ func TestIKE(t *testing.T) {
 	})
 	checkWarnings(t, map[string]row{
 		"warns of the fast path":         {service + `ike.xdp.interfaces = ["eth0"]`, []string{`2:22: this version ignores ike.xdp.interfaces (sockets answer alone, without the fast path)`}},
-		"warns of choose least-loaded":   {service + `policy.choose = "least-loaded"`, []string{`2:17: this version ignores policy.choose = "least-loaded" (it knows no loads: clients are spread by weight, as with "sticky")`}},
-		"warns of overload":              {service + `policy.overload = 0.5`, []string{`2:19: this version ignores policy.overload (it knows no loads: every usable gateway gets newcomers)`}},
 		"warns of self-first without it": {service + `policy.choose = "self-first"`, []string{`2:17: policy.choose = "self-first", and no gateway has self = true (clients are spread by weight, as with "sticky")`}},
 	})
 }

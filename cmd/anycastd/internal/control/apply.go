@@ -173,11 +173,11 @@ func (l *Loop) applyRoutes() {
 		case policy.Announced:
 			want = append(want, bgp.Route{Prefix: r.Prefix})
 		case policy.GracefulShutdown:
-			want = append(want, bgp.Route{Prefix: r.Prefix, Communities: []uint32{bgp.GracefulShutdown}})
+			want = append(want, bgp.Route{Prefix: r.Prefix, Attributes: bgp.Attributes{Communities: []uint32{bgp.GracefulShutdown}}})
 		}
 	}
 	same := func(a, b bgp.Route) bool {
-		return a.Prefix == b.Prefix && slices.Equal(a.Communities, b.Communities)
+		return a.Prefix == b.Prefix && a.Equal(b.Attributes)
 	}
 	if !slices.EqualFunc(want, l.asked.routes, same) {
 		l.asked.routes = want

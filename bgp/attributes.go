@@ -1,0 +1,150 @@
+package bgp
+
+import (
+	"fmt"
+	"slices"
+
+	gobgpapi "github.com/osrg/gobgp/v3/api"
+	"github.com/rs/zerolog"
+	"google.golang.org/protobuf/proto"
+)
+
+// MaxPrepend is how many times more a route may name our AS; many a neighbor
+// drops routes with a much longer path.
+const MaxPrepend = 16
+
+// Attributes are what a route says to be chosen, or not, among others for its
+// prefix. The zero value says nothing.
+type Attributes struct {
+	Communities []uint32         // RFC 1997; in any order
+	Large       []LargeCommunity // RFC 8092; in any order
+
+	// MED is told to internal and external neighbors, who compare it only
+	// between routes from the same AS (RFC 4271 section 9.1.2.2). 0: not sent,
+	// which is to them as good as 0.
+	MED uint32
+
+	// Prepend is how often the AS_PATH has our AS beside the one time that
+	// external sessions put in, 0 to MaxPrepend. An internal neighbor takes any
+	// for a loop, and drops the route (RFC 4271 section 9.1.2).
+	Prepend int
+}
+
+// LargeCommunity is one of RFC 8092: an AS, and two numbers that it gives a
+// meaning to.
+type LargeCommunity [3]uint32
+
+// String is c in the form of RFC 8092 section 4.1, "64500:1:2".
+func (c LargeCommunity) String() string { return fmt.Sprintf("%d:%d:%d", c[0], c[1], c[2]) }
+
+// compare orders large communities.
+func (c LargeCommunity) compare(d LargeCommunity) int { return slices.Compare(c[:], d[:]) }
+
+// IsZero reports whether a says nothing.
+func (a Attributes) IsZero() bool { return a.Equal(Attributes{}) }
+
+// Equal reports whether a and b say the same: the order of communities and
+// repeats among them do not matter.
+func (a Attributes) Equal(b Attributes) bool {
+	a, b = a.sorted(), b.sorted()
+	return slices.Equal(a.Communities, b.Communities) && slices.Equal(a.Large, b.Large) && a.MED == b.MED && a.Prepend == b.Prepend
+}
+
+// sorted returns a copy whose communities are sorted and without repeats.
+func (a Attributes) sorted() Attributes {
+	a.Communities, a.Large = slices.Clone(a.Communities), slices.Clone(a.Large)
+	slices.Sort(a.Communities)
+	slices.SortFunc(a.Large, LargeCommunity.compare)
+	a.Communities, a.Large = slices.Compact(a.Communities), slices.Compact(a.Large)
+	return a
+}
+
+// messages is a in GoBGP's terms, for a speaker of AS asn.
+func (a Attributes) messages(asn uint32) []proto.Message {
+	var all []proto.Message
+	if a.Prepend > 0 {
+		path := &gobgpapi.AsSegment{Type: gobgpapi.AsSegment_AS_SEQUENCE, Numbers: slices.Repeat([]uint32{asn}, a.Prepend)}
+		all = append(all, &gobgpapi.AsPathAttribute{Segments: []*gobgpapi.AsSegment{path}})
+	}
+	if a.MED > 0 {
+		all = append(all, &gobgpapi.MultiExitDiscAttribute{Med: a.MED})
+	}
+	if len(a.Communities) > 0 {
+		all = append(all, &gobgpapi.CommunitiesAttribute{Communities: a.Communities})
+	}
+	if len(a.Large) > 0 {
+		large := &gobgpapi.LargeCommunitiesAttribute{}
+		for _, c := range a.Large {
+			large.Communities = append(large.Communities, &gobgpapi.LargeCommunity{GlobalAdmin: c[0], LocalData1: c[1], LocalData2: c[2]})
+		}
+		all = append(all, large)
+	}
+	return all
+}
+
+// attributesOf reads the attributes of d's route, sorted. As it is ours, its
+// AS_PATH has nothing but prepends.
+func attributesOf(d *gobgpapi.Destination) (Attributes, error) {
+	var a Attributes
+	for _, path := range d.Paths {
+		for _, attr := range path.Pattrs {
+			m, err := attr.UnmarshalNew()
+			if err != nil {
+				return Attributes{}, err
+			}
+			a.read(m)
+		}
+	}
+	return a.sorted(), nil
+}
+
+// read adds one of GoBGP's attributes to a, if it is of a kind that a has.
+func (a *Attributes) read(m proto.Message) {
+	switch m := m.(type) {
+	case *gobgpapi.AsPathAttribute:
+		for _, s := range m.Segments {
+			a.Prepend += len(s.Numbers)
+		}
+	case *gobgpapi.MultiExitDiscAttribute:
+		a.MED = m.Med
+	case *gobgpapi.CommunitiesAttribute:
+		a.Communities = m.Communities
+	case *gobgpapi.LargeCommunitiesAttribute:
+		for _, c := range m.Communities {
+			a.Large = append(a.Large, LargeCommunity{c.GlobalAdmin, c.LocalData1, c.LocalData2})
+		}
+	}
+}
+
+// MarshalZerologObject logs a, what it does not say left out but for
+// communities, of which a route in service is seen to have none.
+func (a Attributes) MarshalZerologObject(e *zerolog.Event) {
+	e.Strs("communities", words(a.Communities))
+	if len(a.Large) > 0 {
+		e.Strs("large_communities", a.large())
+	}
+	if a.MED > 0 {
+		e.Uint32("med", a.MED)
+	}
+	if a.Prepend > 0 {
+		e.Int("prepend", a.Prepend)
+	}
+}
+
+// large writes a's large communities.
+func (a Attributes) large() []string {
+	var all []string
+	for _, c := range a.Large {
+		all = append(all, c.String())
+	}
+	return all
+}
+
+// words writes communities as "65535:0" (RFC 1997: two halves of 16 bits).
+func words(communities []uint32) []string {
+	all := make([]string, 0, len(communities))
+	for _, c := range communities {
+		all = append(all, fmt.Sprintf("%d:%d", c>>16, c&0xFFFF))
+	}
+	return all
+}
