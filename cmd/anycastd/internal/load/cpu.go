@@ -15,14 +15,11 @@ type Meter struct{ idle, total uint64 }
 func (m *Meter) Share(stat string) float64 {
 	last := *m
 	*m = readStat(stat)
-	idle, total := m.idle-last.idle, m.total-last.total
-	if last.total == 0 || m.total <= last.total {
+	idle, total := float64(m.idle)-float64(last.idle), float64(m.total)-float64(last.total)
+	if last.total == 0 || total <= 0 {
 		return -1
 	}
-	if m.idle < last.idle || idle > total { // the kernel's iowait can go back (proc_stat(5))
-		idle = min(total, max(m.idle, last.idle)-last.idle)
-	}
-	return 1 - float64(idle)/float64(total)
+	return min(1, max(0, 1-idle/total)) // the kernel's iowait can go back (proc_stat(5))
 }
 
 // readStat reads the first line: "cpu", then ticks in user, nice, system, idle,

@@ -186,10 +186,11 @@ func (r *Receiver) accept(report *Report, now time.Time) *refusal {
 
 // timely checks that a report is from now, as far as clocks agree.
 func (r *Receiver) timely(report *Report, now time.Time) *refusal {
-	age := now.Sub(time.UnixMilli(report.Seq))
+	sent := time.UnixMilli(report.Seq)
+	age, ahead := now.Sub(sent), sent.Sub(now) // both saturate, neither is safe to negate
 	switch {
-	case age < -MaxAhead:
-		return &refusal{Future, fmt.Sprintf("clock differs by %v: seq %d is more than %v ahead of this node's time", rounded(-age), report.Seq, MaxAhead)}
+	case ahead > MaxAhead:
+		return &refusal{Future, fmt.Sprintf("clock differs by %v: seq %d is more than %v ahead of this node's time", rounded(ahead), report.Seq, MaxAhead)}
 	case age > r.cfg.StaleAfter:
 		return &refusal{Stale, fmt.Sprintf("clock differs by %v, or that long on the way: seq %d is more than %v behind this node's time", rounded(age), report.Seq, r.cfg.StaleAfter)}
 	}

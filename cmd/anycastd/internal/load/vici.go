@@ -143,7 +143,7 @@ const maxFigure = 1<<31 - 1
 func quote(s string) string {
 	const most = 60
 	if len(s) > most {
-		s = s[:most] + "…"
+		return strconv.QuoteToASCII(s[:most]) + "…"
 	}
 	return strconv.QuoteToASCII(s)
 }
