@@ -64,9 +64,7 @@ func NewReporter(cfg ReporterConfig, log zerolog.Logger) (*Reporter, error) {
 func reportURL(to string) (string, error) {
 	u, err := url.Parse(to)
 	switch {
-	case err != nil:
-		return "", fmt.Errorf("front-end %q is no URL", to)
-	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
 		return "", fmt.Errorf("front-end %q is neither http://HOST:PORT nor https://HOST:PORT", to)
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return "", fmt.Errorf("front-end %q has more than a host, a port and a path", to)
