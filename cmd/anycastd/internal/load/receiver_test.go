@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -180,6 +181,17 @@ func TestOnlyPostsToTheOnePathAreReports(t *testing.T) {
 		}
 	}
 	wantCounts(t, r.Receiver, map[string]uint64{})
+}
+
+func TestABodyThatBreaksOffIsRefused(t *testing.T) {
+	r := receive(secret)
+	body := io.MultiReader(strings.NewReader(`{"gateway":"gw1"`), iotest.ErrReader(io.ErrUnexpectedEOF))
+	w := httptest.NewRecorder()
+	r.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/v1/report", body))
+	if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "the body ends too early") {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+	wantCounts(t, r.Receiver, map[string]uint64{"syntax": 1})
 }
 
 // counting counts what is read from its connections.

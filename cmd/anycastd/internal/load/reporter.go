@@ -30,6 +30,10 @@ type ReporterConfig struct {
 	CPU      func() float64 // share in use, 0 to 1; below 0: unknown
 }
 
+// idleTime is for how long a connection is kept for the next report: less than
+// the front-end keeps it (5 s), for a report that meets its end is lost.
+const idleTime = 2 * time.Second
+
 // Reporter tells front-ends how full its gateway is.
 type Reporter struct {
 	cfg    ReporterConfig
@@ -47,7 +51,7 @@ type front struct {
 // NewReporter returns a Reporter; an error names the URL that is none.
 func NewReporter(cfg ReporterConfig, log zerolog.Logger) (*Reporter, error) {
 	r := &Reporter{cfg: cfg, log: log, client: http.Client{
-		Transport:     &http.Transport{TLSClientConfig: cfg.TLS, MaxIdleConnsPerHost: 1},
+		Transport:     &http.Transport{TLSClientConfig: cfg.TLS, MaxIdleConnsPerHost: 1, IdleConnTimeout: idleTime},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	for _, to := range cfg.To {

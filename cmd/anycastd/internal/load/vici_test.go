@@ -208,6 +208,21 @@ func TestGarbageOverVICIIsAnErrorAndNeverACrash(t *testing.T) {
 	}
 }
 
+func TestFailuresLeaveNoGoroutines(t *testing.T) {
+	f := newFakeCharon(t, func() string { return stats("1", "0")[:20] })
+	f.hang.Store(true)
+	before := runtime.NumGoroutine()
+	v := NewVICI("unix", f.path)
+	for range 50 {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+		if _, err := v.Sessions(ctx); err == nil {
+			t.Error("want an error")
+		}
+		cancel()
+	}
+	eventually(t, "all have ended", func() bool { return runtime.NumGoroutine() <= before })
+}
+
 // scripted is a connection that gives each chunk to one read.
 type scripted struct {
 	net.Conn
