@@ -129,7 +129,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{hinted{err, "anycastd help " + c.Name()}}
 	})
-	root.AddCommand(runVerb(o), checkVerb(o), defaultVerb(), versionVerb(o), demoVerb(), probeVerb(o), explainVerb(o), watchVerb(o), reloadVerb(o), cleanupVerb())
+	root.AddCommand(runVerb(o), checkVerb(o), defaultVerb(), versionVerb(o), demoVerb(), probeVerb(o), explainVerb(o), watchVerb(o), reloadVerb(o), cleanupVerb(), reportVerb())
 	root.AddCommand(showVerbs(o)...)
 	return root
 }
