@@ -24,6 +24,7 @@ type datagram struct {
 type air struct {
 	answers func(to netip.AddrPort, msg []byte) (out []byte, after time.Duration) // nil: no answer
 	changed func(State)                                                           // may hold up the Prober
+	flood   bool                                                                  // there is always something to read
 	ready   chan struct{}
 
 	mu     sync.Mutex
@@ -59,7 +60,7 @@ func (a *air) receive(buf []byte) (n int, from netip.AddrPort, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.in) == 0 {
-		return 0, from, false
+		return copy(buf, "not an answer to anything that was asked"), gateway(1), a.flood
 	}
 	d := a.in[0]
 	a.in = a.in[1:]
