@@ -16,7 +16,7 @@ import (
 // watch runs a Prober with one target and returns its changes.
 func watch(t *testing.T, target Target) (*Prober, <-chan State) {
 	t.Helper()
-	changes := make(chan State, 100)
+	changes := make(chan State, 10000)
 	p := New(Config{Notify: func(s State) { changes <- s }}, zerolog.Nop())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
