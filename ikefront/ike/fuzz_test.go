@@ -53,13 +53,14 @@ func FuzzParseRequest(f *testing.F) {
 func FuzzInit(f *testing.F) {
 	f.Add(request().Append(nil))
 	f.Add(Init{SPIi: 1, Nonce: nonce(16), KE: nonce(8), Cookie: nonce(64), Supported: true}.Append(nil))
+	f.Add(Init{SPIi: 1, Nonce: nonce(16), KE: nonce(8), Unacceptable: true}.Append(nil))
 	addVectors(f, "requests")
 	f.Fuzz(func(t *testing.T, in []byte) {
 		r, err := ParseRequest(in)
 		if err != nil {
 			return
 		}
-		again := Init{SPIi: r.SPIi, Nonce: r.Nonce, KE: nonce(32), Cookie: r.Cookie, Supported: r.Supported, From: r.From}.Append(nil)
+		again := Init{SPIi: r.SPIi, Nonce: r.Nonce, KE: nonce(32), Cookie: r.Cookie, Unacceptable: len(in)%2 == 0, Supported: r.Supported, From: r.From}.Append(nil)
 		got, err := ParseRequest(again)
 		if err != nil {
 			t.Fatalf("own request refused: %v", err)

@@ -34,6 +34,10 @@ func TestParseRequestReadsWhatInitWrites(t *testing.T) {
 			Init{SPIi: 1, Nonce: nonce(256), Group: 19, KE: nonce(64), From: netip.MustParseAddr("203.0.113.1")},
 			Request{Nonce: nonce(256), Supported: true, From: netip.MustParseAddr("203.0.113.1")},
 		},
+		"nothing that could be accepted": {
+			Init{SPIi: 1, Nonce: nonce(32), Group: 31, KE: nonce(32), Unacceptable: true},
+			Request{Nonce: nonce(32)},
+		},
 		"cookie first, both notifies, IPv6": {
 			Init{SPIi: 1, Nonce: nonce(32), Group: 14, KE: nonce(256), Cookie: []byte("c"), Supported: true, From: netip.MustParseAddr("2001:db8::1")},
 			Request{Nonce: nonce(32), Supported: true, Cookie: []byte("c"), From: netip.MustParseAddr("2001:db8::1")},
@@ -222,6 +226,19 @@ func TestAppendAliveProbeIs36Octets(t *testing.T) {
 	}
 }
 
+// TestAnUnacceptableInitOctetByOctet holds the layout of RFC 7296 sections 3.1
+// to 3.4 and 3.9.
+func TestAnUnacceptableInitOctetByOctet(t *testing.T) {
+	got := hex.EncodeToString(Init{SPIi: 1, Nonce: nonce(16), Group: 31, KE: bytes.Repeat([]byte{7}, 32), Unacceptable: true}.Append(nil))
+	want := "0000000000000001" + "0000000000000000" + "21202208" + "00000000" + "00000084" +
+		"2200002c" + "00000028" + "01010004" + "03000008010003e7" + "0300000802000005" + "030000080300000c" + "000000080400001f" +
+		"28000028" + "001f0000" + strings.Repeat("07", 32) +
+		"00000014" + strings.Repeat("a5", 16)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("request (-want +got):\n%s", diff)
+	}
+}
+
 func TestParseResponseNamesTheFault(t *testing.T) {
 	r := &Request{SPIi: 9, Nonce: nonce(16)}
 	whole := AppendRedirect(nil, r, GatewayID{FQDN: "gw"})
@@ -241,6 +258,31 @@ func TestParseResponseNamesTheFault(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if _, got := ParseResponse(tc.in, 9); got != tc.want {
 				t.Errorf("want %q, got %v", tc.want, got)
+			}
+		})
+	}
+}
+
+func TestAResponseThatIsUsedAgainKeepsNothingOfTheLast(t *testing.T) {
+	h, _ := ParseHeader(request().Append(nil))
+	short := AppendNotify(nil, h, NoProposalChosen, nil)
+	want, err := ParseResponse(short, h.SPIi)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, before := range map[string][]byte{
+		"a longer one":          AppendRedirect(nil, &Request{SPIi: h.SPIi, Nonce: nonce(16)}, GatewayID{FQDN: "gw"}),
+		"nothing":               nil,
+		"a whole one, then cut": append(bytes.Clone(short), 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got Response
+			_ = got.Parse(before, h.SPIi)
+			if err := got.Parse(short, h.SPIi); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("response (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -278,12 +320,16 @@ func TestParseAndAppendAllocateNothing(t *testing.T) {
 	in := request().Append(nil)
 	out := make([]byte, 0, 1500)
 	to := GatewayID{Addr: netip.MustParseAddr("198.51.100.11")}
+	var answer Response
 	if got := testing.AllocsPerRun(1000, func() {
 		r, err := ParseRequest(in)
 		if err != nil {
 			panic(err)
 		}
 		out = AppendRedirect(out[:0], &r, to)
+		if err := answer.Parse(out, r.SPIi); err != nil {
+			panic(err)
+		}
 		_, err = ParseRequest(in[:30])
 		if err != BadLength {
 			panic(err)

@@ -127,19 +127,24 @@ func (r *Request) notify(body []byte, first bool) Fault {
 
 // Init is an IKE_SA_INIT request to write, as a client sends it.
 type Init struct {
-	SPIi      uint64
-	Nonce     []byte // 16 to 256 octets
-	Group     uint16 // Diffie-Hellman group of KE
-	KE        []byte // public value, of the length that Group asks for
-	Cookie    []byte // sent back as the first payload; nil: none
-	Supported bool   // add N(REDIRECT_SUPPORTED)
-	From      netip.Addr
+	SPIi         uint64
+	Nonce        []byte // 16 to 256 octets
+	Group        uint16 // Diffie-Hellman group of KE
+	KE           []byte // public value, of the length that Group asks for
+	Cookie       []byte // sent back as the first payload; nil: none
+	Unacceptable bool   // offer a cipher that nobody has: NO_PROPOSAL_CHOSEN comes, before any Diffie-Hellman
+	Supported    bool   // add N(REDIRECT_SUPPORTED)
+	From         netip.Addr
 }
 
-// Append appends the request to dst. It offers AES-CBC-256 with
-// HMAC-SHA2-256-128 and AES-GCM-16-256, PRF HMAC-SHA2-256, and groups 31, 19
-// and 14, which the usual gateways accept.
+// Append appends the request to dst. Unless it is to be Unacceptable, it
+// offers AES-CBC-256 with HMAC-SHA2-256-128 and AES-GCM-16-256, PRF
+// HMAC-SHA2-256, and groups 31, 19 and 14, which the usual gateways accept.
 func (m Init) Append(dst []byte) []byte {
+	proposals := initProposals
+	if m.Unacceptable {
+		proposals = unacceptableProposal
+	}
 	start := len(dst)
 	h := Header{SPIi: m.SPIi, Next: PayloadSA, Version: Version, Exchange: ExchangeInit, Flags: FlagInitiator}
 	if len(m.Cookie) > 0 {
@@ -150,8 +155,8 @@ func (m Init) Append(dst []byte) []byte {
 		dst = appendNotifyHeader(dst, PayloadSA, Cookie, len(m.Cookie))
 		dst = append(dst, m.Cookie...)
 	}
-	dst = appendPayloadHeader(dst, PayloadKE, len(initProposals))
-	dst = append(dst, initProposals...)
+	dst = appendPayloadHeader(dst, PayloadKE, len(proposals))
+	dst = append(dst, proposals...)
 	dst = appendPayloadHeader(dst, PayloadNonce, 4+len(m.KE))
 	dst = binary.BigEndian.AppendUint16(dst, m.Group)
 	dst = append(dst, 0, 0)
@@ -201,7 +206,16 @@ const initProposals = "" +
 	"\x03\x00\x00\x08\x02\x00\x00\x05" + // PRF_HMAC_SHA2_256
 	groups
 
-// groups is the end of each proposal: Curve25519, 256-bit random ECP, 2048-bit MODP.
+// unacceptableProposal is the body of the SA payload of an Init that must not
+// be accepted: well formed, but for the cipher 999, which is not assigned.
+const unacceptableProposal = "" +
+	"\x00\x00\x00\x28\x01\x01\x00\x04" + // proposal 1, 40 octets, IKE, no SPI, 4 transforms
+	"\x03\x00\x00\x08\x01\x00\x03\xe7" + // ENCR 999
+	"\x03\x00\x00\x08\x02\x00\x00\x05" + // PRF_HMAC_SHA2_256
+	"\x03\x00\x00\x08\x03\x00\x00\x0c" + // AUTH_HMAC_SHA2_256_128
+	"\x00\x00\x00\x08\x04\x00\x00\x1f" // Curve25519
+
+// groups is the end of each proposal of initProposals: Curve25519, 256-bit random ECP, 2048-bit MODP.
 const groups = "" +
 	"\x03\x00\x00\x08\x04\x00\x00\x1f" +
 	"\x03\x00\x00\x08\x04\x00\x00\x13" +

@@ -125,23 +125,40 @@ type Response struct {
 // b. Any major version is taken: the header's layout is the same, and an
 // answer in another version is an answer. The error is a Fault.
 func ParseResponse(b []byte, spi uint64) (Response, error) {
+	var r Response
+	if err := r.Parse(b, spi); err != nil {
+		return Response{}, err
+	}
+	return r, nil
+}
+
+// Parse is ParseResponse into r, whose slices it uses again. After an error r
+// holds nothing of use.
+func (r *Response) Parse(b []byte, spi uint64) error {
 	h, ok := ParseHeader(b)
+	*r = Response{Header: h, Notifies: r.Notifies[:0], Payloads: r.Payloads[:0]}
 	switch {
 	case !ok:
-		return Response{}, Short
+		return Short
 	case h.Flags&FlagResponse == 0:
-		return Response{}, IsRequest
+		return IsRequest
 	case h.SPIi != spi:
-		return Response{}, OtherSPI
+		return OtherSPI
 	case uint64(h.Length) != uint64(len(b)):
-		return Response{}, BadLength
+		return BadLength
 	}
-	r := Response{Header: h}
-	c := chain{next: h.Next, rest: b[HeaderLen:]}
+	if f := r.walk(chain{next: h.Next, rest: b[HeaderLen:]}); f != 0 {
+		return f
+	}
+	return nil
+}
+
+// walk reads all payloads of c into r.
+func (r *Response) walk(c chain) Fault {
 	for c.more() {
 		p, f := c.pop()
 		if f != 0 {
-			return Response{}, f
+			return f
 		}
 		r.Payloads = append(r.Payloads, p.kind)
 		if p.kind != PayloadNotify {
@@ -149,14 +166,14 @@ func ParseResponse(b []byte, spi uint64) (Response, error) {
 		}
 		n, ok := parseNotify(p.body)
 		if !ok {
-			return Response{}, BadPayload
+			return BadPayload
 		}
 		r.Notifies = append(r.Notifies, n)
 	}
 	if len(c.rest) != 0 {
-		return Response{}, BadPayload
+		return BadPayload
 	}
-	return r, nil
+	return 0
 }
 
 // Redirect returns the gateway and the nonce of the N(REDIRECT) in r, if it

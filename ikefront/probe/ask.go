@@ -83,8 +83,7 @@ func newInit(q Query) (ike.Init, error) {
 		return ike.Init{}, err
 	}
 	secret := make([]byte, 8+32)
-	rand.Read(secret)  // never fails
-	const group31 = 31 // Curve25519 (RFC 8031)
+	rand.Read(secret) // never fails
 	return ike.Init{
 		SPIi: binary.BigEndian.Uint64(secret) | 1, Nonce: secret[8:], Group: group31,
 		KE: key.PublicKey().Bytes(), Supported: !q.Plain, From: q.From,

@@ -2,28 +2,12 @@ package probe
 
 import (
 	"container/heap"
-	"context"
-	"errors"
-	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
-
-	"github.com/anycastd/anycastd/ikefront/ike"
 )
-
-// Target is an IKE responder to be watched. All times are positive.
-type Target struct {
-	Addr    netip.AddrPort
-	Every   time.Duration // from one probe to the next, ±10 %
-	Timeout time.Duration // until a probe counts as unanswered
-	Rise    int           // answers in a row that bring a dead target back, at least 1
-	Fall    int           // silences in a row that make a target dead, at least 1
-}
 
 // Status is what the probes have shown.
 type Status string
@@ -42,72 +26,78 @@ type State struct {
 	Status Status
 	Reason string
 	Since  time.Time
+	Proof  time.Time // the last proof of life; zero: none yet
 }
 
 // Config is what a Prober needs to know.
 type Config struct {
 	Notify func(State) // each change of status; from one goroutine, must return quickly and not call the Prober
+
+	// What probes are sent from. Zero: what the kernel chooses for each target,
+	// of all addresses but the anycast ones, which package netlink keeps out of
+	// its choice: an answer to one of those would go to the nearest site.
+	Source4, Source6 netip.Addr
 }
 
-// Prober watches any number of targets from one goroutine and one socket per
-// family. The probe is answered by all known gateways before any work (see
-// ike.AppendAliveProbe); any response with its SPI proves life.
+// Counts is what a Prober has sent and received so far. Each probe sent ends
+// as answered or silent, unless its target is no longer watched.
+type Counts struct {
+	Sent     uint64 // probes, those included that the kernel refused to send
+	Answered uint64 // in time
+	Silent   uint64 // not in time
+	Late     uint64 // answers to silent probes
+	Strange  uint64 // datagrams that answer no probe: malformed, with an unknown SPI, from elsewhere, or once more
+}
+
+// Prober watches any number of targets from three goroutines and one socket
+// per family. Any well-formed response with a probe's SPI, from where the
+// probe went, proves life, whatever it says.
 type Prober struct {
 	cfg  Config
 	log  zerolog.Logger
 	wake chan struct{}
+	work work
 
-	mu    sync.Mutex
-	queue queue
-	byKey map[netip.AddrPort]*entry
-	bySPI map[uint64]*entry
-}
-
-// entry is a target with its past.
-type entry struct {
-	Target
-	state   State
-	due     time.Time // of the next probe, or of the time-out while waiting
-	sent    time.Time
-	waiting bool
-	spi     uint64 // of the probe under way
-	streak  int    // answers in a row if positive, silences if negative
-	trouble string // why the last probe could not even be sent
-	index   int    // in the queue
+	mu     sync.Mutex
+	queue  queue
+	byKey  map[netip.AddrPort]*entry
+	bySPI  map[uint64]*entry
+	counts Counts
 }
 
 // New returns a Prober without targets.
 func New(cfg Config, log zerolog.Logger) *Prober {
 	return &Prober{
-		cfg: cfg, log: log, wake: make(chan struct{}, 1),
+		cfg: cfg, log: log, wake: make(chan struct{}, 1), work: work{in: make([]byte, 1<<16)},
 		byKey: map[netip.AddrPort]*entry{}, bySPI: map[uint64]*entry{},
 	}
 }
 
-// Set makes targets the ones to be watched. Those that were watched before
-// keep their state; new ones are probed at once.
+// Set makes targets the ones to be watched; of several with one address the
+// last counts. Those that were watched before keep their state, but are given
+// a whole Every × Fall from now if their timing is another; new ones are
+// probed at once.
 func (p *Prober) Set(targets []Target) {
+	wanted := make(map[netip.AddrPort]Target, len(targets))
+	for _, t := range targets {
+		wanted[t.Addr] = t
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	wanted := map[netip.AddrPort]bool{}
-	for _, t := range targets {
-		wanted[t.Addr] = true
-		if e := p.byKey[t.Addr]; e != nil {
-			e.Target = t
-			if soon := time.Now().Add(jitter(t.Every)); !e.waiting && soon.Before(e.due) {
-				p.reschedule(e, soon)
-			}
-			continue
-		}
-		e := &entry{Target: t, state: State{Addr: t.Addr, Status: Unknown, Reason: "not probed yet", Since: time.Now()}, due: time.Now()}
-		p.byKey[t.Addr] = e
-		heap.Push(&p.queue, e)
-	}
 	for at, e := range p.byKey {
-		if !wanted[at] {
+		if _, ok := wanted[at]; !ok {
 			delete(p.byKey, at)
 			delete(p.bySPI, e.spi)
 			heap.Remove(&p.queue, e.index)
+		}
+	}
+	now := time.Now()
+	for at, t := range wanted {
+		switch e := p.byKey[at]; {
+		case e == nil:
+			p.add(t, now)
+		case e.Target != t:
+			p.change(e, t, now)
 		}
 	}
 	select {
@@ -116,168 +106,54 @@ func (p *Prober) Set(targets []Target) {
 	}
 }
 
-// Run probes until ctx ends.
-func (p *Prober) Run(ctx context.Context) error {
-	answers := make(chan answer, 64)
-	var readers sync.WaitGroup
-	conns := map[string]*net.UDPConn{}
-	for _, family := range []string{"udp4", "udp6"} {
-		conn, err := net.ListenUDP(family, nil)
-		if err != nil {
-			p.log.Warn().Err(err).Str("family", family).Msg("can't probe this address family")
-			continue
-		}
-		conns[family] = conn
-		readers.Go(func() { read(ctx, conn, answers) })
-	}
-	defer readers.Wait()
-	defer func() {
-		for _, c := range conns {
-			c.Close()
-		}
-	}()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		var changed []State
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-p.wake:
-		case <-timer.C:
-		case a := <-answers:
-			changed = p.answered(a)
-		}
-		late, next := p.advance(conns)
-		for _, s := range append(changed, late...) {
-			p.cfg.Notify(s)
-		}
-		timer.Reset(next)
+// add begins to watch t.
+func (p *Prober) add(t Target, now time.Time) {
+	e := &entry{Target: t, state: State{Addr: t.Addr, Status: Unknown, Reason: "not probed yet", Since: now}, due: now}
+	p.byKey[t.Addr] = e
+	heap.Push(&p.queue, e)
+}
+
+// change makes t the target of e.
+func (p *Prober) change(e *entry, t Target, now time.Time) {
+	e.Target, e.counted = t, now
+	switch {
+	case e.waiting:
+		p.reschedule(e, e.sent.Add(e.Timeout))
+	case !e.sent.IsZero():
+		p.reschedule(e, e.next())
 	}
 }
 
-// answer is a datagram that may answer a probe.
-type answer struct {
-	from netip.AddrPort
-	spi  uint64
-	what string // in words
-	at   time.Time
-}
-
-// read sends what comes in on conn to answers until conn is closed.
-func read(ctx context.Context, conn *net.UDPConn, answers chan<- answer) {
-	buf := make([]byte, 1<<16)
-	for {
-		n, from, err := conn.ReadFromUDPAddrPort(buf)
-		if err != nil {
-			if ctx.Err() != nil {
-				return
-			}
-			time.Sleep(10 * time.Millisecond) // a passing fault of the socket
-			continue
-		}
-		h, ok := ike.ParseHeader(offWire(buf[:n]))
-		if !ok {
-			continue
-		}
-		r, err := ike.ParseResponse(offWire(buf[:n]), h.SPIi)
-		if err != nil {
-			continue
-		}
-		what := "a response"
-		if len(r.Notifies) > 0 {
-			what = r.Notifies[0].Type.String()
-		}
-		select {
-		case answers <- answer{netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), h.SPIi, what, time.Now()}:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// answered takes an answer in and returns the state that it changed, if any.
-func (p *Prober) answered(a answer) []State {
+// Prove takes in that the target at addr lived at the time at, by its load
+// report for one. While it is up and no probe of it has been silent since the
+// last answer, that puts off the next probe as an answer does, but not beyond
+// 10 × Every after the last one. Otherwise, and of an address that is not
+// watched, it changes nothing: only an answer shows that the way to it is open.
+// A time to come counts as now.
+func (p *Prober) Prove(addr netip.AddrPort, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	e := p.bySPI[a.spi]
-	if e == nil || !e.waiting || e.Addr != a.from {
-		return nil
+	e := p.byKey[addr]
+	if e == nil || e.state.Status != Up || e.streak < 0 {
+		return
 	}
-	delete(p.bySPI, a.spi)
-	e.waiting = false
-	e.streak = max(e.streak, 0) + 1
-	p.reschedule(e, e.sent.Add(jitter(e.Every)))
-	if e.state.Status == Up || e.state.Status == Down && e.streak < e.Rise {
-		return nil
+	now := time.Now()
+	at = now.Add(-max(now.Sub(at), 0)) // by our monotonic clock, too
+	if !at.After(e.state.Proof) {
+		return
 	}
-	return e.turn(Up, fmt.Sprintf("answers %s in %v", a.what, a.at.Sub(e.sent).Round(10*time.Microsecond)))
+	e.state.Proof, e.vouched = at, at
+	if at.After(e.counted) {
+		e.counted = at
+	}
+	if next := e.next(); !e.waiting && next.After(e.due) {
+		p.reschedule(e, next)
+	}
 }
 
-// advance sends the probes that are due and counts those that timed out. It
-// returns the states that changed, and how long nothing is due.
-func (p *Prober) advance(conns map[string]*net.UDPConn) (changed []State, next time.Duration) {
+// Counts returns what has been sent and received so far.
+func (p *Prober) Counts() Counts {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.queue) > 0 {
-		e := p.queue[0]
-		if wait := time.Until(e.due); wait > 0 {
-			return changed, wait
-		}
-		if e.waiting {
-			changed = append(changed, p.silent(e)...)
-			continue
-		}
-		p.send(e, conns[network(e.Addr.Addr())])
-	}
-	return changed, time.Hour
-}
-
-// send sends a probe to e.
-func (p *Prober) send(e *entry, conn *net.UDPConn) {
-	e.spi, e.sent, e.waiting, e.trouble = rand.Uint64()|1, time.Now(), true, ""
-	p.bySPI[e.spi] = e
-	if conn == nil {
-		e.trouble = "no socket of its family"
-	} else if _, err := conn.WriteToUDPAddrPort(onWire(ike.AppendAliveProbe(nil, e.spi), e.Addr.Port()), e.Addr); err != nil {
-		var op *net.OpError
-		if errors.As(err, &op) { // where to is known
-			err = op.Err
-		}
-		e.trouble = err.Error()
-	}
-	p.reschedule(e, e.sent.Add(e.Timeout))
-}
-
-// silent counts an unanswered probe of e.
-func (p *Prober) silent(e *entry) []State {
-	delete(p.bySPI, e.spi)
-	e.waiting = false
-	e.streak = min(e.streak, 0) - 1
-	p.reschedule(e, e.sent.Add(jitter(e.Every)))
-	if e.state.Status == Down || -e.streak < e.Fall {
-		return nil
-	}
-	reason := fmt.Sprintf("no answer to %d probes in a row", -e.streak)
-	if e.trouble != "" {
-		reason += ": " + e.trouble
-	}
-	return e.turn(Down, reason)
-}
-
-// turn gives e a new status and returns its state.
-func (e *entry) turn(s Status, reason string) []State {
-	e.state.Status, e.state.Reason, e.state.Since = s, reason, time.Now()
-	return []State{e.state}
-}
-
-// reschedule makes e due at t.
-func (p *Prober) reschedule(e *entry, t time.Time) {
-	e.due = t
-	heap.Fix(&p.queue, e.index)
-}
-
-// jitter returns d ±10 %, so that the probes of many nodes spread.
-func jitter(d time.Duration) time.Duration {
-	return d - d/10 + rand.N(d/5+1)
+	return p.counts
 }
