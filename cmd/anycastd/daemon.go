@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"github.com/anycastd/anycastd/ikefront"
 	"github.com/anycastd/anycastd/ikefront/probe"
 	"github.com/anycastd/anycastd/netlink"
+	"github.com/anycastd/anycastd/policy"
 )
 
 // daemon is the running program: the loop and its parts.
@@ -31,6 +31,7 @@ type daemon struct {
 	rewriter *netlink.Rewriter // nil: sockets are bound to the service ports
 	front    *ikefront.Front
 	prober   *probe.Prober
+	loads    *loads
 	speaker  *bgp.Speaker // nil: no neighbors
 	tasks    sync.WaitGroup
 
@@ -42,13 +43,18 @@ func newDaemon(o *options, cfg *config.Config, log zerolog.Logger) *daemon {
 	d := &daemon{options: o, cfg: cfg, log: log}
 	d.front = ikefront.New(ikefront.Config{
 		Sockets: cfg.Sockets, Cookie: ikefront.CookieMode(cfg.Cookie), CookieAbove: cfg.CookieAbove,
-		CookieSecret: d.cookieSecret(), Refuse: cfg.Unsupported == "refuse", Bind: cfg.Bound,
+		CookieSecret: d.cookieSecret(), Refuse: cfg.Unsupported == "refuse", TurnOff: cfg.Unserved == "refuse", Bind: cfg.Bound,
 		SourceLimit: cfg.SourceLimit, ReplyLimit: cfg.ReplyLimit, ErrorLimit: cfg.ErrorLimit,
 		Notify: func() { d.loop.SocketsChanged() }, Holder: holder, UDPErrors: udpErrors,
 	}, d.part("ikefront"))
 	d.host = netlink.New(netlink.Config{Interface: cfg.Interface, Notify: func() { d.loop.HostChanged() }}, d.part("netlink"))
 	d.prober = probe.New(probe.Config{Notify: func(s probe.State) { d.loop.Probed(s) }}, d.part("probe"))
-	parts := control.Parts{Host: d.host, Front: d.front, Prober: d.prober, Publisher: d.publisher}
+	loaded := func(gateway string, l policy.Load) { d.loop.Loaded(gateway, l) }
+	d.loads = newLoads(cfg, loaded, func(gateway string) bool { return d.loop.Knows(gateway) }, d.part("load"))
+	parts := control.Parts{
+		Host: d.host, Front: d.front, Prober: d.prober, Loads: d.loads, Publisher: d.publisher,
+		Marks: markStore{filepath.Join(cfg.StateDir, "drain.json")},
+	}
 	if cfg.PortConflict == "nft" {
 		d.rewriter = netlink.NewRewriter(netlink.RewriterConfig{Notify: func() { d.loop.RewritesChanged() }}, d.part("netlink"))
 		parts.Rewriter = d.rewriter
@@ -61,10 +67,7 @@ func newDaemon(o *options, cfg *config.Config, log zerolog.Logger) *daemon {
 		parts.Speaker = d.speaker
 	}
 	d.loop = control.New(cfg, parts, d.part("control"))
-	d.supervisor = &supervisor{log: d.part("systemd"), turns: func(ctx context.Context) error {
-		_, err := d.loop.Status(ctx)
-		return err
-	}}
+	d.supervisor = &supervisor{log: d.part("systemd"), turns: d.loop.Turns}
 	return d
 }
 

@@ -86,7 +86,7 @@ func tell(w io.Writer, err error) {
 	}
 	fmt.Fprintln(w, "anycastd:", err)
 	var h hinted
-	if errors.As(err, &h) {
+	if errors.As(err, &h) && h.hint != "" {
 		fmt.Fprintln(w, "hint:", h.hint)
 	}
 }
@@ -129,7 +129,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{hinted{err, "anycastd help " + c.Name()}}
 	})
-	root.AddCommand(runVerb(o), checkVerb(o), defaultVerb(), versionVerb(o), demoVerb(), probeVerb(o), explainVerb(o), watchVerb(o), reloadVerb(o), cleanupVerb(), reportVerb())
+	root.AddCommand(runVerb(o), checkVerb(o), defaultVerb(), versionVerb(o), demoVerb(), probeVerb(o), explainVerb(o), watchVerb(o), reloadVerb(o), drainVerb(o), undrainVerb(o), reportVerb(), cleanupVerb())
 	root.AddCommand(showVerbs(o)...)
 	return root
 }

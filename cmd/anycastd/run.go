@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -123,7 +124,7 @@ func (d *daemon) speak(ctx context.Context) <-chan struct{} {
 }
 
 // start starts all parts but the speaker and the loop.
-func (d *daemon) start(ctx context.Context, sockets map[net.Listener]bool) {
+func (d *daemon) start(ctx context.Context, sockets map[net.Listener]http.Handler) {
 	d.task(ctx, "ikefront", d.front.Run)
 	d.task(ctx, "netlink", d.host.Run)
 	if d.rewriter != nil {
@@ -131,11 +132,8 @@ func (d *daemon) start(ctx context.Context, sockets map[net.Listener]bool) {
 	}
 	d.task(ctx, "probe", d.prober.Run)
 	d.tasks.Go(func() { d.supervisor.run(ctx) })
-	for l, public := range sockets {
-		handler := web.API(d)
-		if public {
-			handler = web.Public(d)
-		}
+	d.task(ctx, "load", d.loads.Run)
+	for l, handler := range sockets {
 		d.tasks.Go(func() { web.Serve(ctx, l, handler, d.part("web")) })
 	}
 }
@@ -159,22 +157,31 @@ func (d *daemon) stop(why error) {
 	d.loop.Stop(why)
 }
 
-// listen opens the control socket and the public address; true marks the latter.
-func (d *daemon) listen() (map[net.Listener]bool, error) {
-	unixSocket, err := web.ListenControl(d.cfg.Socket)
-	if err != nil {
-		return nil, fmt.Errorf("control socket: %w", err)
+// listen opens what HTTP is served on: the control socket, the public address
+// and that of the load reports.
+func (d *daemon) listen() (map[net.Listener]http.Handler, error) {
+	sockets := map[net.Listener]http.Handler{}
+	for _, at := range []struct {
+		key, addr, hint string
+		handler         http.Handler
+		listen          func() (net.Listener, error)
+	}{
+		{"control.socket", d.cfg.Socket, "", web.API(d), func() (net.Listener, error) { return web.ListenControl(d.cfg.Socket) }},
+		{"control.http", d.cfg.HTTP, `choose another address, or "" for none`, web.Public(d), func() (net.Listener, error) { return net.Listen("tcp", d.cfg.HTTP) }},
+		{"report.listen", d.cfg.Report.Listen, "it must be an address of this very host", d.loads, d.loads.listen},
+	} {
+		if at.addr == "" {
+			continue
+		}
+		l, err := at.listen()
+		if err != nil {
+			for open := range sockets {
+				open.Close()
+			}
+			return nil, hinted{fmt.Errorf("%s: %w", at.key, err), at.hint}
+		}
+		sockets[l] = at.handler
 	}
-	sockets := map[net.Listener]bool{unixSocket: false}
-	if d.cfg.HTTP == "" {
-		return sockets, nil
-	}
-	public, err := net.Listen("tcp", d.cfg.HTTP)
-	if err != nil {
-		unixSocket.Close()
-		return nil, hinted{fmt.Errorf("control.http: %w", err), `choose another address, or "" for none`}
-	}
-	sockets[public] = true
 	return sockets, nil
 }
 
@@ -230,8 +237,18 @@ func (d *daemon) clean() {
 func (d *daemon) Status(ctx context.Context) (control.Status, error) { return d.loop.Status(ctx) }
 
 // Explain is part of web.Daemon.
-func (d *daemon) Explain(ctx context.Context, c policy.Client) (policy.Explanation, error) {
-	return d.loop.Explain(ctx, c)
+func (d *daemon) Explain(ctx context.Context, c policy.Client, identity string) (policy.Explanation, error) {
+	return d.loop.Explain(ctx, c, identity)
+}
+
+// Drain is part of web.Daemon.
+func (d *daemon) Drain(ctx context.Context, gateway, reason string, lasting time.Duration) error {
+	return d.loop.Drain(ctx, gateway, reason, lasting)
+}
+
+// Undrain is part of web.Daemon.
+func (d *daemon) Undrain(ctx context.Context, gateway string) error {
+	return d.loop.Undrain(ctx, gateway)
 }
 
 // Watch is part of web.Daemon. No prefix: everybody.
@@ -263,7 +280,11 @@ func (d *daemon) reload(ctx context.Context) error {
 		return err
 	}
 	d.warn(cfg)
-	return d.loop.Reload(ctx, cfg)
+	if err := d.loop.Reload(ctx, cfg); err != nil {
+		return err
+	}
+	d.loads.configure(cfg)
+	return nil
 }
 
 // warn logs cfg's warnings.

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -55,6 +57,10 @@ func printStatus(w io.Writer, s *control.Status) {
 	for _, warning := range s.Warnings {
 		fmt.Fprintln(w, "warning:", warning)
 	}
+	if s.Drained != nil {
+		fmt.Fprintf(w, "drained: %s (%s)\n", s.Drained.Reason, lasting(s.Drained))
+	}
+	fmt.Fprintf(w, "site is %s: %s\n", cmp.Or(s.Site.State, "not fit yet"), s.Site.Reason)
 	for _, part := range []struct {
 		title string
 		n     int
@@ -80,7 +86,7 @@ func printStatus(w io.Writer, s *control.Status) {
 }
 
 func printGateways(w io.Writer, s *control.Status) {
-	t := newTable(w, "NAME", "USABLE", "WEIGHT", "ADDRESSES", "POOLS", "REASON")
+	t := newTable(w, "NAME", "USABLE", "WEIGHT", "LOAD", "SESSIONS", "ADDRESSES", "POOLS", "REASON")
 	for _, g := range s.Gateways {
 		var addrs []string
 		for _, a := range g.Addresses {
@@ -89,9 +95,28 @@ func printGateways(w io.Writer, s *control.Status) {
 		if g.FQDN != "" && g.RedirectBy == "fqdn" {
 			addrs = append(addrs, g.FQDN)
 		}
-		t.row(g.Name, yes(g.Usable), g.Weight, strings.Join(addrs, ","), strings.Join(g.Pools, ","), g.Reason)
+		t.row(g.Name, yes(g.Usable), weight(g.Weight, g.Level), percent(g.Load), sessions(&g), strings.Join(addrs, ","), strings.Join(g.Pools, ","), g.Reason)
 	}
 	t.flush()
+}
+
+// sessions is how many sessions a gateway has, of how many it can have.
+func sessions(g *control.Gateway) string {
+	switch {
+	case g.Sessions == nil:
+		return "-"
+	case g.Capacity == 0:
+		return strconv.Itoa(*g.Sessions)
+	}
+	return fmt.Sprintf("%d/%d", *g.Sessions, g.Capacity)
+}
+
+// lasting says how long a drain lasts.
+func lasting(d *control.Drained) string {
+	if d.Until == nil {
+		return "for " + since(d.Since) + ", until undrain"
+	}
+	return "for " + since(d.Since) + ", until " + d.Until.Format(time.RFC3339)
 }
 
 func printAddresses(w io.Writer, s *control.Status) {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -121,7 +122,7 @@ func reloadVerb(o *options) *cobra.Command {
 
 // explainVerb says where a client goes.
 func explainVerb(o *options) *cobra.Command {
-	var spi, from string
+	var spi, from, identity string
 	c := &cobra.Command{
 		Use:   "explain CLIENT",
 		Short: "Say where this client goes, why, and what would change it",
@@ -135,7 +136,7 @@ func explainVerb(o *options) *cobra.Command {
 				return usageError{hinted{fmt.Errorf("%q is no IP address", a[0]), "usage: " + c.UseLine()}}
 			}
 			var e policy.Explanation
-			query := url.Values{"client": {a[0]}, "spi": {strings.TrimPrefix(spi, "0x")}, "from": {from}}
+			query := url.Values{"client": {a[0]}, "spi": {strings.TrimPrefix(spi, "0x")}, "from": {from}, "identity": {identity}}
 			if err := client.Do(c.Context(), "GET", "/v1/explain", query, &e); err != nil {
 				return err
 			}
@@ -148,6 +149,7 @@ func explainVerb(o *options) *cobra.Command {
 	}
 	c.Flags().StringVar(&spi, "spi", "", "the client's initiator SPI in hexadecimal, which matters with policy.key = \"source+spi\"")
 	c.Flags().StringVar(&from, "redirected-from", "", "the address that the client says it was redirected by")
+	c.Flags().StringVar(&identity, "identity", "", "who the client would say it is in IKE_AUTH: tells which pool claims that")
 	return o.output(c)
 }
 
@@ -165,9 +167,9 @@ func printExplanation(w io.Writer, e *policy.Explanation) {
 	fmt.Fprintf(w, "  because   %s\n", e.Why)
 	if len(e.Candidates) > 0 {
 		fmt.Fprintln(w, "candidates:")
-		t := newTable(w, "  GATEWAY", "USABLE", "WEIGHT", "SHARE", "REASON")
+		t := newTable(w, "  GATEWAY", "POOL", "USABLE", "RANK", "WEIGHT", "SHARE", "LOAD", "REASON")
 		for _, c := range e.Candidates {
-			t.row("  "+c.Gateway, yes(c.Usable), c.Weight, fmt.Sprintf("%.1f %%", 100*c.Share), c.Reason)
+			t.row("  "+c.Gateway, c.Pool, yes(c.Usable), rank(c.Rank), weight(c.Weight, c.Level), fmt.Sprintf("%.1f %%", 100*c.Share), percent(c.Load), c.Reason)
 		}
 		t.flush()
 	}
@@ -175,6 +177,33 @@ func printExplanation(w io.Writer, e *policy.Explanation) {
 	for _, s := range e.Change {
 		fmt.Fprintln(w, "  "+s)
 	}
+	for _, s := range e.Notes {
+		fmt.Fprintln(w, "note:", s)
+	}
+}
+
+// rank is a rank, "-" if there is none.
+func rank(n int) string {
+	if n == 0 {
+		return "-"
+	}
+	return strconv.Itoa(n)
+}
+
+// weight is a weight with the part of it that counts.
+func weight(n, level int) string {
+	if level == policy.FullShare {
+		return strconv.Itoa(n)
+	}
+	return fmt.Sprintf("%d × %d/%d", n, level, policy.FullShare)
+}
+
+// percent is a load in per cent, "-" if it is unknown.
+func percent(l *float64) string {
+	if l == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f %%", 100**l)
 }
 
 // printJSON prints v, indented.

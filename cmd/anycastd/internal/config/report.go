@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -136,4 +137,21 @@ func checkCertificates(text []byte) error {
 		return errors.New("holds no certificate in PEM")
 	}
 	return nil
+}
+
+// Equal says whether r and o are the same.
+func (r *Report) Equal(o *Report) bool {
+	return r.Listen == o.Listen && bytes.Equal(r.Secret, o.Secret) && (r.ClientCAs == o.ClientCAs || r.ClientCAs.Equal(o.ClientCAs)) &&
+		slices.EqualFunc(r.chain(), o.chain(), bytes.Equal)
+}
+
+// TLS says whether reports come by HTTPS.
+func (r *Report) TLS() bool { return r.Certificate != nil }
+
+// chain returns the certificates that are shown.
+func (r *Report) chain() [][]byte {
+	if r.Certificate == nil {
+		return nil
+	}
+	return r.Certificate.Certificate
 }

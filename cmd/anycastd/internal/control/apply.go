@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/anycastd/anycastd/bgp"
+	"github.com/anycastd/anycastd/cmd/anycastd/internal/load"
 	"github.com/anycastd/anycastd/dnspub"
 	"github.com/anycastd/anycastd/ikefront/probe"
 	"github.com/anycastd/anycastd/netlink"
@@ -31,6 +32,8 @@ type desired struct {
 	rewrites  []netlink.Rewrite
 	endpoints []netip.AddrPort
 	targets   []probe.Target
+	watched   map[netip.AddrPort]bool // the addresses of targets
+	loads     []load.Source
 	routes    []bgp.Route
 	neighbors []bgp.Neighbor
 	records   map[string][]dnspub.Record // by zone
@@ -41,7 +44,7 @@ type desired struct {
 // tear-down goes up for the same reason.
 func steps() []func(*Loop) {
 	return []func(*Loop){
-		(*Loop).applyAddresses, (*Loop).applyRewrites, (*Loop).applySockets, (*Loop).applyTable, (*Loop).applyProbes,
+		(*Loop).applyAddresses, (*Loop).applyRewrites, (*Loop).applySockets, (*Loop).applyTable, (*Loop).applyProbes, (*Loop).applyLoads,
 		(*Loop).applyNeighbors, (*Loop).applyRoutes, (*Loop).applyRecords,
 	}
 }
@@ -122,13 +125,11 @@ func (l *Loop) applyTable() { l.parts.Front.Set(l.plan.Table) }
 // applyProbes asks for the probes of gateways and of our own endpoints.
 func (l *Loop) applyProbes() {
 	var want []probe.Target
-	for _, g := range l.cfg.Policy.Gateways {
+	for i := range l.cfg.Policy.Gateways {
+		g := &l.cfg.Policy.Gateways[i]
 		p := l.cfg.Probes[g.Name]
-		if p.Every == 0 {
-			continue
-		}
-		for _, a := range g.Addresses {
-			want = append(want, probe.Target{Addr: netip.AddrPortFrom(a, gatewayPort), Every: p.Every, Timeout: p.Timeout, Rise: p.Rise, Fall: p.Fall})
+		for _, at := range l.probedAt(g) {
+			want = append(want, probe.Target{Addr: at, Kind: probe.Kind(p.Kind), Every: p.Every, Timeout: p.Timeout, Rise: p.Rise, Fall: p.Fall})
 		}
 	}
 	for _, at := range l.asked.endpoints {
@@ -139,18 +140,42 @@ func (l *Loop) applyProbes() {
 	if slices.Equal(want, l.asked.targets) {
 		return
 	}
-	l.asked.targets = want
+	l.asked.targets, l.asked.watched = want, map[netip.AddrPort]bool{}
+	for _, t := range want {
+		l.asked.watched[t.Addr] = true
+	}
 	for at := range l.probes {
-		if !l.watched(at) {
+		if !l.asked.watched[at] {
 			delete(l.probes, at)
 		}
 	}
 	l.parts.Prober.Set(want)
 }
 
-// watched says whether at is probed.
-func (l *Loop) watched(at netip.AddrPort) bool {
-	return slices.ContainsFunc(l.asked.targets, func(t probe.Target) bool { return t.Addr == at })
+// probedAt returns where g is probed.
+func (l *Loop) probedAt(g *policy.Gateway) []netip.AddrPort {
+	if l.cfg.Probes[g.Name].Every == 0 {
+		return nil
+	}
+	var out []netip.AddrPort
+	for _, a := range g.Addresses {
+		out = append(out, netip.AddrPortFrom(a, gatewayPort))
+	}
+	return out
+}
+
+// applyLoads asks for the loads that gateways are asked for.
+func (l *Loop) applyLoads() {
+	var want []load.Source
+	for _, g := range l.cfg.Policy.Gateways {
+		if v, ok := l.cfg.VICI[g.Name]; ok {
+			want = append(want, load.Source{Gateway: g.Name, Network: v.Network, Address: v.Address, Every: v.Every})
+		}
+	}
+	if !slices.Equal(want, l.asked.loads) {
+		l.asked.loads = want
+		l.parts.Loads.Set(want)
+	}
 }
 
 // applyNeighbors asks for the sessions of the configuration.
@@ -172,13 +197,13 @@ func (l *Loop) applyRoutes() {
 		switch r.Wish {
 		case policy.Announced:
 			want = append(want, bgp.Route{Prefix: r.Prefix})
+		case policy.Worse:
+			want = append(want, bgp.Route{Prefix: r.Prefix, Attributes: l.cfg.BGP.Worse})
 		case policy.GracefulShutdown:
 			want = append(want, bgp.Route{Prefix: r.Prefix, Attributes: bgp.Attributes{Communities: []uint32{bgp.GracefulShutdown}}})
 		}
 	}
-	same := func(a, b bgp.Route) bool {
-		return a.Prefix == b.Prefix && a.Equal(b.Attributes)
-	}
+	same := func(a, b bgp.Route) bool { return a.Prefix == b.Prefix && a.Equal(b.Attributes) }
 	if !slices.EqualFunc(want, l.asked.routes, same) {
 		l.asked.routes = want
 		if l.routes == nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/anycastd/anycastd/bgp"
 	"github.com/anycastd/anycastd/cmd/anycastd/internal/config"
+	"github.com/anycastd/anycastd/cmd/anycastd/internal/load"
 	"github.com/anycastd/anycastd/dnspub"
 	"github.com/anycastd/anycastd/ikefront"
 	"github.com/anycastd/anycastd/ikefront/probe"
@@ -38,6 +39,9 @@ type world struct {
 	records   []dnspub.Record
 	peers     []bgp.Peer
 	targets   []probe.Target
+	proven    map[netip.AddrPort]time.Time
+	sources   []load.Source
+	marks     Marks
 	table     *policy.Table
 	loop      *Loop
 
@@ -190,6 +194,36 @@ func (p fakeProber) Set(targets []probe.Target) {
 	})
 }
 
+func (p fakeProber) Prove(at netip.AddrPort, when time.Time) {
+	p.set(func() { p.proven[at] = when })
+}
+
+func (p fakeProber) Counts() probe.Counts { return probe.Counts{Sent: 1} }
+
+type fakeLoads struct{ *world }
+
+func (l fakeLoads) Set(sources []load.Source) { l.set(func() { l.sources = sources }) }
+
+func (l fakeLoads) Counts() map[string]uint64 { return map[string]uint64{"report_accepted": 3} }
+
+type fakeMarks struct{ *world }
+
+func (m fakeMarks) Load() (Marks, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.marks, m.fail["marks"]
+}
+
+func (m fakeMarks) Save(marks Marks) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.fail["marks"]; err != nil {
+		return err
+	}
+	m.marks = marks
+	return nil
+}
+
 // answerProbes tells the loop what the present targets answer.
 func (w *world) answerProbes() {
 	w.mu.Lock()
@@ -233,18 +267,30 @@ func site() *config.Config {
 	}
 }
 
+// newWorld returns a world in which all is well.
+func newWorld() *world {
+	return &world{
+		fail: map[string]error{}, hang: map[string]bool{}, dead: map[netip.Addr]bool{}, proven: map[netip.AddrPort]time.Time{},
+		peers: []bgp.Peer{{Address: netip.MustParseAddr("192.0.2.1"), ASN: 64500, State: "Established"}},
+	}
+}
+
+// parts are w's, without a rewriter.
+func (w *world) parts() Parts {
+	return Parts{
+		Host: fakeHost{w}, Front: fakeFront{w}, Speaker: fakeSpeaker{w}, Prober: fakeProber{w}, Loads: fakeLoads{w}, Marks: fakeMarks{w},
+		Publisher: func(config.DNSZone) Publisher { return fakePublisher{w} },
+	}
+}
+
 // story runs tell in a bubble of fake time with a loop on fakes.
 func story(t *testing.T, tell func(t *testing.T, w *world)) { storyOf(t, site(), tell) }
 
 // storyOf is story with this configuration.
 func storyOf(t *testing.T, cfg *config.Config, tell func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{fail: map[string]error{}, hang: map[string]bool{}, dead: map[netip.Addr]bool{}}
-		w.peers = []bgp.Peer{{Address: netip.MustParseAddr("192.0.2.1"), ASN: 64500, State: "Established"}}
-		parts := Parts{
-			Host: fakeHost{w}, Front: fakeFront{w}, Speaker: fakeSpeaker{w}, Prober: fakeProber{w},
-			Publisher: func(config.DNSZone) Publisher { return fakePublisher{w} },
-		}
+		w := newWorld()
+		parts := w.parts()
 		if cfg.PortConflict == "nft" {
 			parts.Rewriter = fakeRewriter{w}
 		}

@@ -9,12 +9,14 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/anycastd/anycastd/bgp"
 	"github.com/anycastd/anycastd/cmd/anycastd/internal/config"
+	"github.com/anycastd/anycastd/cmd/anycastd/internal/load"
 	"github.com/anycastd/anycastd/dnspub"
 	"github.com/anycastd/anycastd/ikefront"
 	"github.com/anycastd/anycastd/ikefront/probe"
@@ -57,6 +59,14 @@ type Publisher interface {
 // Prober watches gateways and the node's own addresses; *probe.Prober is one.
 type Prober interface {
 	Set([]probe.Target)
+	Prove(addr netip.AddrPort, at time.Time)
+	Counts() probe.Counts
+}
+
+// Loads asks gateways for their load, and counts what they say.
+type Loads interface {
+	Set([]load.Source)
+	Counts() map[string]uint64 // figures that came in, by what became of them
 }
 
 // Parts are what the loop works with.
@@ -66,6 +76,8 @@ type Parts struct {
 	Front     Front
 	Speaker   Speaker // nil: no neighbors are configured
 	Prober    Prober
+	Loads     Loads
+	Marks     MarkStore
 	Publisher func(config.DNSZone) Publisher
 }
 
@@ -83,8 +95,16 @@ type Loop struct {
 	plan    policy.Plan
 	probes  map[netip.AddrPort]probe.State
 	pulses  map[netip.AddrPort]pulse
-	problem error            // why the loop was told to stop, if that was no wish
-	overdue <-chan time.Time // when a stop is to be ended by force; nil: none is under way
+	table   atomic.Pointer[policy.Table]    // that of view, for others to count by
+	names   atomic.Pointer[map[string]bool] // of the gateways
+	inbox   inbox
+	marking sync.Mutex // held while marks are changed and kept
+
+	markTrouble string            // why marks were lost
+	counted     map[string]uint64 // by gateway, at countedAt
+	countedAt   time.Time
+	problem     error            // why the loop was told to stop, if that was no wish
+	overdue     <-chan time.Time // when a stop is to be ended by force; nil: none is under way
 
 	addresses *keeper[[]netip.Prefix]
 	rewrites  *keeper[[]netlink.Rewrite]
@@ -108,7 +128,7 @@ func New(cfg *config.Config, parts Parts, log zerolog.Logger) *Loop {
 	}
 	l.view.Routes = map[netip.Prefix]policy.RouteState{}
 	l.view.Own = map[netip.Addr]policy.Own{}
-	l.view.Drained = map[string]string{}
+	l.view.Drained, l.view.Loads = map[string]policy.Drain{}, map[string]policy.Load{}
 	l.view.Spoken = map[netip.Prefix]bool{}
 	l.addresses = newKeeper("addresses", log, parts.Host.Set, func([]netip.Prefix, error) { l.post(l.seeAddresses) })
 	if parts.Rewriter != nil {
@@ -120,6 +140,7 @@ func New(cfg *config.Config, parts Parts, log zerolog.Logger) *Loop {
 		l.neighbors = newKeeper("neighbors", log, parts.Speaker.SetNeighbors, func([]bgp.Neighbor, error) {})
 	}
 	l.configure(cfg)
+	l.recall()
 	return l
 }
 
@@ -172,12 +193,13 @@ func (l *Loop) wait(ctx context.Context, beat <-chan time.Time) bool {
 			q()
 			continue
 		case <-beat:
-			if !l.takePulses() {
+			if !l.beat() {
 				continue
 			}
 		case e := <-l.events:
 			e()
 			l.drainEvents()
+			l.takeLoads()
 		case <-due:
 		case <-l.overdue:
 			l.log.Error().Msg("the stop takes too long; ending at once")
@@ -185,6 +207,12 @@ func (l *Loop) wait(ctx context.Context, beat <-chan time.Time) bool {
 		}
 		return true
 	}
+}
+
+// beat does what is due each second, and says whether it asks for a decision.
+func (l *Loop) beat() bool {
+	flooded, loaded, counted := l.takePulses(), l.takeLoads(), l.takeCounts(time.Now())
+	return flooded || loaded || counted
 }
 
 // drainEvents takes what else has happened meanwhile, so that one decision
@@ -272,12 +300,20 @@ func (l *Loop) HostChanged() { l.addresses.again() }
 // RewritesChanged tells the loop that the host's rewrites may have changed.
 func (l *Loop) RewritesChanged() { l.rewrites.again() }
 
+// Turns returns nil when the loop has turned once more.
+func (l *Loop) Turns(ctx context.Context) error { return l.ask(ctx, l.questions, func() {}) }
+
 // decide asks policy what must be true, remembers it and hands it on.
 func (l *Loop) decide() {
-	last := l.plan
+	last, now := l.plan, time.Now()
 	l.lookAround()
-	l.plan = policy.Decide(&l.cfg.Policy, &l.view, time.Now())
-	l.view.Table = l.plan.Table
+	l.forgetExpired(now)
+	l.plan = policy.Decide(&l.cfg.Policy, &l.view, now)
+	l.view.Table, l.view.Site, l.view.Shares = l.plan.Table, l.plan.Site.SiteState, map[string]policy.Share{}
+	l.table.Store(l.plan.Table)
+	for _, g := range l.plan.Gateways {
+		l.view.Shares[g.Name] = g.Share
+	}
 	clear(l.view.Routes)
 	for _, r := range l.plan.Routes {
 		l.view.Routes[r.Prefix] = r.RouteState

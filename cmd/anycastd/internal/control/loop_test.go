@@ -155,8 +155,11 @@ func TestAFailingPartIsTriedAgainWithBackOff(t *testing.T) {
 
 func TestAForcedEndSkipsTheWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{fail: map[string]error{}, hang: map[string]bool{"host": true}, dead: map[netip.Addr]bool{}}
-		w.loop = New(site(), Parts{Host: fakeHost{w}, Front: fakeFront{w}, Prober: fakeProber{w}, Publisher: func(config.DNSZone) Publisher { return fakePublisher{w} }}, discard())
+		w := newWorld()
+		w.hang["host"] = true
+		parts := w.parts()
+		parts.Speaker = nil
+		w.loop = New(site(), parts, discard())
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- w.loop.Run(ctx) }()
@@ -311,7 +314,7 @@ func TestExplainAnswersByTheRunningTable(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		w.answerProbes()
 		c := clientOf("192.0.2.7")
-		e, err := w.loop.Explain(t.Context(), c)
+		e, err := w.loop.Explain(t.Context(), c, "")
 		if err != nil || *e.Target != *w.pick(c) {
 			t.Errorf("want %v, got %v, %v", w.pick(c), e.Target, err)
 		}

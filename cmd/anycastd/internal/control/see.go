@@ -1,6 +1,7 @@
 package control
 
 import (
+	"maps"
 	"net/netip"
 
 	"github.com/anycastd/anycastd/bgp"
@@ -18,6 +19,12 @@ func (l *Loop) configure(cfg *config.Config) {
 			l.view.Own[a] = policy.Own{}
 		}
 	}
+	names := map[string]bool{}
+	for _, g := range cfg.Policy.Gateways {
+		names[g.Name] = true
+	}
+	l.names.Store(&names)
+	maps.DeleteFunc(l.view.Loads, func(name string, _ policy.Load) bool { return !names[name] })
 	known := l.view.Health
 	l.view.Health = map[netip.Addr]policy.Health{}
 	for _, g := range cfg.Policy.Gateways {
@@ -147,7 +154,7 @@ func (l *Loop) lookAround() {
 
 // seeProbe takes in what a probe has shown, of a gateway or of ourselves.
 func (l *Loop) seeProbe(s probe.State) {
-	if !l.watched(s.Addr) {
+	if !l.asked.watched[s.Addr] {
 		return
 	}
 	l.probes[s.Addr] = s

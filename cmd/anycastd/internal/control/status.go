@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 	"github.com/anycastd/anycastd/bgp"
 	"github.com/anycastd/anycastd/dnspub"
 	"github.com/anycastd/anycastd/ikefront"
+	"github.com/anycastd/anycastd/ikefront/probe"
 	"github.com/anycastd/anycastd/policy"
 )
 
@@ -17,15 +19,19 @@ import (
 // stable: names are only ever added.
 type Status struct {
 	Node      string            `json:"node"`
-	State     string            `json:"state"` // starting, in service, unheard, partly in service, draining, out of service, stopping
+	State     string            `json:"state"` // starting, in service, in service, made worse; unheard, partly in service, draining, out of service, stopping
 	Reason    string            `json:"reason"`
 	Ready     bool              `json:"ready"` // every prefix is announced, and heard if there are neighbors
 	Started   time.Time         `json:"started"`
+	Drained   *Drained          `json:"drained"` // the node, by an operator; null: it is not
+	Site      Site              `json:"site"`
 	Gateways  []Gateway         `json:"gateways"`
 	Addresses []Address         `json:"addresses"`
 	Routes    []Route           `json:"routes"`
 	Records   []Record          `json:"records"`
 	Peers     []Peer            `json:"peers"`
+	Probes    probe.Counts      `json:"probes"`
+	Reports   map[string]uint64 `json:"reports"` // of gateways' loads, by what became of them
 	Packets   map[string]uint64 `json:"packets"` // by disposition, all endpoints together
 	Endpoints []Endpoint        `json:"endpoints"`
 	Cookies   bool              `json:"cookies_demanded"` // of every client, at present
@@ -42,6 +48,38 @@ type Gateway struct {
 	FQDN       string       `json:"fqdn,omitempty"`
 	Pools      []string     `json:"pools"`
 	Addresses  []netip.Addr `json:"addresses"`
+	Health     []Health     `json:"health"`   // of each address
+	Drained    *Drained     `json:"drained"`  // by an operator; null: it is not
+	Load       *float64     `json:"load"`     // share of its capacity in use; null: unknown
+	Sessions   *int         `json:"sessions"` // by the last figure; null: there is none, or it is too old
+	Capacity   int          `json:"capacity"` // sessions; 0: unknown
+	Source     string       `json:"load_source,omitempty"`
+	Level      int          `json:"level"`      // sixteenths of its weight that it takes part with
+	Overloaded bool         `json:"overloaded"` // gets newcomers only while no other does
+	Sent       uint64       `json:"sent"`       // clients counted as sent there, as far as loads count
+}
+
+// Health is what probes have shown of a gateway's address.
+type Health struct {
+	Address netip.Addr `json:"address"`
+	State   string     `json:"state"` // up, down, unknown
+	Reason  string     `json:"reason"`
+}
+
+// Drained is an operator's drain mark in a Status.
+type Drained struct {
+	Reason string     `json:"reason"`
+	Since  time.Time  `json:"since"`
+	Until  *time.Time `json:"until"` // null: until it is undone
+}
+
+// Site is how fit the site is to be sent clients.
+type Site struct {
+	State  string    `json:"state"` // fit, short, overloaded, dark; "" as long as no gateway has been usable
+	Since  time.Time `json:"since"`
+	Usable int       `json:"usable"` // gateways
+	Load   *float64  `json:"load"`   // mean of the usable gateways'; null: unknown
+	Reason string    `json:"reason"`
 }
 
 // Address is an anycast address's part of a Status.
@@ -57,7 +95,7 @@ type Address struct {
 // Route is a prefix's part of a Status.
 type Route struct {
 	Prefix netip.Prefix `json:"prefix"`
-	State  string       `json:"state"` // announced, graceful-shutdown, withdrawn
+	State  string       `json:"state"` // announced, worse, graceful-shutdown, withdrawn
 	Since  time.Time    `json:"since"`
 	Reason string       `json:"reason"`
 }
@@ -98,9 +136,9 @@ func (l *Loop) Status(ctx context.Context) (Status, error) {
 }
 
 // Explain says where c goes and why, by the running table.
-func (l *Loop) Explain(ctx context.Context, c policy.Client) (policy.Explanation, error) {
+func (l *Loop) Explain(ctx context.Context, c policy.Client, identity string) (policy.Explanation, error) {
 	var e policy.Explanation
-	err := l.ask(ctx, l.questions, func() { e = policy.Explain(&l.cfg.Policy, &l.plan, &l.view, c) })
+	err := l.ask(ctx, l.questions, func() { e = policy.Explain(&l.cfg.Policy, &l.plan, &l.view, time.Now(), c, identity) })
 	return e, err
 }
 
@@ -109,13 +147,44 @@ func (l *Loop) status() Status {
 	s := Status{Node: l.cfg.Name, Started: l.started, Packets: map[string]uint64{}, Warnings: []string{}}
 	s.State, s.Reason = l.state()
 	s.Ready = s.State == inService
+	s.Drained, s.Site, s.Probes = drainedAs(l.view.Node), l.site(), l.parts.Prober.Counts()
+	s.Reports = l.parts.Loads.Counts()
 	s.Gateways, s.Addresses, s.Routes = l.gateways(), l.ownAddresses(), l.routesAsSeen()
 	s.Records, s.Peers = l.records(), l.peers()
 	s.Endpoints, s.Cookies = l.countEndpoints(s.Packets), l.parts.Front.CookiesDemanded()
 	for _, w := range l.cfg.Warnings {
 		s.Warnings = append(s.Warnings, w.Error())
 	}
+	if l.markTrouble != "" {
+		s.Warnings = append(s.Warnings, l.markTrouble)
+	}
 	return s
+}
+
+// drainedAs is a mark in a status.
+func drainedAs(d *policy.Drain) *Drained {
+	if d == nil {
+		return nil
+	}
+	out := &Drained{Reason: d.Reason, Since: d.Since}
+	if !d.Until.IsZero() {
+		out.Until = &d.Until
+	}
+	return out
+}
+
+// share returns what a status shows of a load.
+func share(load float64) *float64 {
+	if load < 0 {
+		return nil
+	}
+	return &load
+}
+
+// site says how fit the site is.
+func (l *Loop) site() Site {
+	p := &l.plan.Site
+	return Site{State: string(p.Fitness), Since: p.Since, Usable: p.Usable, Load: share(p.Load), Reason: p.Reason}
 }
 
 // countEndpoints lists the endpoints that are or were open, and adds all that they
@@ -160,13 +229,15 @@ func (l *Loop) state() (state, reason string) {
 	switch {
 	case l.view.Stopping:
 		return "stopping", reason
-	case count[policy.Announced] > 0 && !l.heard():
+	case count[policy.Announced]+count[policy.Worse] > 0 && !l.heard():
 		return "unheard", "no BGP neighbor is established"
 	case count[policy.Announced] == len(l.plan.Routes) && l.parts.Speaker == nil:
 		return inService, "every prefix may be announced, but no neighbor is configured"
 	case count[policy.Announced] == len(l.plan.Routes):
 		return inService, "every prefix is announced"
-	case count[policy.Announced] > 0:
+	case count[policy.Announced]+count[policy.Worse] == len(l.plan.Routes):
+		return "in service, made worse", reason
+	case count[policy.Announced]+count[policy.Worse] > 0:
 		return "partly in service", reason
 	case count[policy.GracefulShutdown] > 0:
 		return "draining", reason
@@ -185,12 +256,35 @@ func (l *Loop) heard() bool {
 // gateways lists the gateways.
 func (l *Loop) gateways() []Gateway {
 	out := []Gateway{}
-	for i, g := range l.cfg.Policy.Gateways {
-		p := l.plan.Gateways[i]
-		out = append(out, Gateway{
-			Name: g.Name, Usable: p.Usable, Reason: p.Reason, Weight: g.Weight, RedirectBy: string(g.RedirectBy),
-			FQDN: g.FQDN, Pools: append([]string{}, p.Pools...), Addresses: append([]netip.Addr{}, g.Addresses...),
-		})
+	for i := range l.cfg.Policy.Gateways {
+		out = append(out, l.gateway(&l.cfg.Policy.Gateways[i], &l.plan.Gateways[i]))
+	}
+	return out
+}
+
+// gateway says how it stands with g.
+func (l *Loop) gateway(g *policy.Gateway, p *policy.GatewayPlan) Gateway {
+	out := Gateway{
+		Name: g.Name, Usable: p.Usable, Reason: p.Reason, Weight: g.Weight, RedirectBy: string(g.RedirectBy),
+		FQDN: g.FQDN, Pools: append([]string{}, p.Pools...), Addresses: append([]netip.Addr{}, g.Addresses...),
+		Health: []Health{}, Load: share(p.Load), Capacity: g.Capacity, Level: p.Share.Level, Overloaded: p.Share.Over, Sent: l.plan.Table.Sent(g.Name),
+	}
+	if p.Burden != "" {
+		out.Reason += "; " + p.Burden
+	}
+	for _, a := range g.Addresses {
+		h, ok := l.view.Health[a]
+		if !ok {
+			h = policy.Health{State: policy.Unknown, Reason: "not proved alive yet"}
+		}
+		out.Health = append(out.Health, Health{a, string(h.State), h.Reason})
+	}
+	if d, ok := l.view.Drained[g.Name]; ok {
+		out.Drained = drainedAs(&d)
+	}
+	if figure, ok := l.view.Loads[g.Name]; ok && time.Since(figure.At) < l.cfg.Policy.StaleAfter {
+		out.Sessions, out.Source = &figure.Sessions, figure.Source
+		out.Capacity = cmp.Or(figure.Capacity, g.Capacity)
 	}
 	return out
 }

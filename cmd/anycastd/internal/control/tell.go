@@ -10,12 +10,11 @@ import (
 
 // tellChanges logs what the new plan says otherwise than the last.
 func (l *Loop) tellChanges(last policy.Plan) {
-	for _, g := range l.plan.Gateways {
-		i := slices.IndexFunc(last.Gateways, func(o policy.GatewayPlan) bool { return o.Name == g.Name })
-		if i < 0 || last.Gateways[i].Usable != g.Usable || last.Gateways[i].Reason != g.Reason {
-			worse := i >= 0 && last.Gateways[i].Usable && !g.Usable
-			l.log.WithLevel(level(worse)).Str("gateway", g.Name).Bool("usable", g.Usable).Str("reason", g.Reason).Msg("gateway decided")
-		}
+	for i := range l.plan.Gateways {
+		l.tellGateway(&l.plan.Gateways[i], gatewayOf(last.Gateways, i, l.plan.Gateways[i].Name))
+	}
+	if s := &l.plan.Site; s.Fitness != last.Site.Fitness {
+		l.log.WithLevel(level(s.Fitness != policy.Fit)).Str("site", string(s.Fitness)).Str("reason", s.Reason).Msg("site decided")
 	}
 	for _, r := range l.plan.Routes {
 		i := slices.IndexFunc(last.Routes, func(o policy.RoutePlan) bool { return o.Prefix == r.Prefix })
@@ -28,6 +27,31 @@ func (l *Loop) tellChanges(last policy.Plan) {
 		if _, still := l.view.Routes[r.Prefix]; !still {
 			l.log.Info().Stringer("prefix", r.Prefix).Msg("route gone")
 		}
+	}
+}
+
+// gatewayOf returns what all says of the gateway with this name, most probably
+// at i; nil if it says nothing.
+func gatewayOf(all []policy.GatewayPlan, i int, name string) *policy.GatewayPlan {
+	if i >= len(all) || all[i].Name != name {
+		i = slices.IndexFunc(all, func(g policy.GatewayPlan) bool { return g.Name == name })
+	}
+	if i < 0 {
+		return nil
+	}
+	return &all[i]
+}
+
+// tellGateway logs what is new about a gateway, but for its load's ups and downs.
+func (l *Loop) tellGateway(is, was *policy.GatewayPlan) {
+	if was == nil || was.Usable != is.Usable || was.Reason != is.Reason {
+		worse := was != nil && was.Usable && !is.Usable
+		l.log.WithLevel(level(worse)).Str("gateway", is.Name).Bool("usable", is.Usable).Str("reason", is.Reason).Msg("gateway decided")
+	}
+	over := was != nil && was.Share.Over
+	back := was != nil && was.Share.Level < policy.FullShare && is.Share.Level == policy.FullShare
+	if over != is.Share.Over || back && !over {
+		l.log.WithLevel(level(is.Share.Over)).Str("gateway", is.Name).Str("load", is.Burden).Msg("gateway's share decided")
 	}
 }
 

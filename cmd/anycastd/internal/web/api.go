@@ -29,10 +29,15 @@ import (
 // Daemon is what is asked.
 type Daemon interface {
 	Status(context.Context) (control.Status, error)
-	Explain(context.Context, policy.Client) (policy.Explanation, error)
+	Explain(ctx context.Context, c policy.Client, identity string) (policy.Explanation, error)
+	Drain(ctx context.Context, gateway, reason string, lasting time.Duration) error
+	Undrain(ctx context.Context, gateway string) error
 	Reload(context.Context) error
 	Watch(clients netip.Prefix, perSecond int) (seen <-chan ikefront.Seen, stop func())
 }
+
+// maxHeader bounds a request's header, in octets.
+const maxHeader = 16 << 10
 
 // timeout bounds each request and its answer.
 const timeout = 5 * time.Second
@@ -50,11 +55,23 @@ func API(d Daemon) http.Handler {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		e, err := d.Explain(r.Context(), c)
+		e, err := d.Explain(r.Context(), c, r.URL.Query().Get("identity"))
 		answer(w, e, err)
 	})
 	mux.HandleFunc("POST /v1/reload", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, struct{}{}, d.Reload(r.Context()))
+	})
+	mux.HandleFunc("POST /v1/drain", func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		lasting, err := lastingOf(q)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		answer(w, struct{}{}, d.Drain(r.Context(), q.Get("gateway"), q.Get("reason"), lasting))
+	})
+	mux.HandleFunc("POST /v1/undrain", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, struct{}{}, d.Undrain(r.Context(), r.URL.Query().Get("gateway")))
 	})
 	all := http.NewServeMux()
 	all.Handle("/", bounded(mux))
@@ -85,6 +102,19 @@ func clientOf(q url.Values) (policy.Client, error) {
 		}
 	}
 	return c, nil
+}
+
+// lastingOf reads for how long a drain is to last; 0: until it is undone.
+func lastingOf(q url.Values) (time.Duration, error) {
+	text := q.Get("for")
+	if text == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("for %q is no time such as 30m", text)
+	}
+	return d, nil
 }
 
 // answer writes v as JSON, or err as text.
@@ -127,7 +157,7 @@ func ListenControl(path string) (net.Listener, error) {
 
 // Serve serves h on l until ctx ends.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, log zerolog.Logger) {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: timeout, ReadTimeout: timeout}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: timeout, ReadTimeout: timeout, MaxHeaderBytes: maxHeader}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
 	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +31,7 @@ import (
 type fake struct {
 	status  control.Status
 	err     error
+	drained []string
 	seen    chan ikefront.Seen // what a watcher gets
 	watched chan string        // by whom
 }
@@ -37,8 +39,18 @@ type fake struct {
 func (f *fake) Status(context.Context) (control.Status, error) { return f.status, f.err }
 func (f *fake) Reload(context.Context) error                   { return f.err }
 
-func (f *fake) Explain(_ context.Context, c policy.Client) (policy.Explanation, error) {
-	return policy.Explanation{Client: c, Target: &policy.Target{Gateway: "gw1"}}, f.err
+func (f *fake) Drain(_ context.Context, gateway, reason string, lasting time.Duration) error {
+	f.drained = append(f.drained, fmt.Sprintf("%q %q %v", gateway, reason, lasting))
+	return f.err
+}
+
+func (f *fake) Undrain(_ context.Context, gateway string) error {
+	f.drained = append(f.drained, fmt.Sprintf("undrain %q", gateway))
+	return f.err
+}
+
+func (f *fake) Explain(_ context.Context, c policy.Client, identity string) (policy.Explanation, error) {
+	return policy.Explanation{Client: c, Identity: identity, Target: &policy.Target{Gateway: "gw1"}}, f.err
 }
 
 func (f *fake) Watch(clients netip.Prefix, n int) (<-chan ikefront.Seen, func()) {
@@ -51,13 +63,17 @@ func healthy() control.Status {
 	return control.Status{
 		Node: "n1", State: "in service", Ready: true, Started: time.Unix(0, 0), Packets: map[string]uint64{"redirected": 7, "filtered": 0},
 		Cookies: true, Endpoints: []control.Endpoint{{Filtering: 1, Endpoint: netip.MustParseAddrPort("203.0.113.1:500"), Sockets: []map[string]uint64{{"redirected": 3}, {"redirected": 4}}}},
-		Gateways:  []control.Gateway{{Name: "gw1", Usable: true}, {Name: "gw2", Reason: "<script>"}},
+		Site: control.Site{State: "fit", Usable: 1, Load: share(0.25)}, Reports: map[string]uint64{"report_accepted": 5},
+		Gateways:  []control.Gateway{{Name: "gw1", Usable: true, Load: share(0.25), Level: 8, Sent: 9, Health: []control.Health{{Address: netip.MustParseAddr("198.51.100.11"), State: "up"}}}, {Name: "gw2", Reason: "<script>"}},
 		Addresses: []control.Address{{Address: netip.MustParseAddr("203.0.113.1"), Installed: true, Listening: true, Answers: true}},
 		Routes:    []control.Route{{Prefix: netip.MustParsePrefix("203.0.113.0/24"), State: "announced"}},
 		Records:   []control.Record{{Zone: "example.net.", Name: "vpn.example.net.", Type: "A", Address: netip.MustParseAddr("203.0.113.1"), Published: true}},
 		Peers:     []control.Peer{{Address: netip.MustParseAddr("192.0.2.1"), State: "Active"}},
 	}
 }
+
+// share is a known share.
+func share(of float64) *float64 { return &of }
 
 // get asks h and returns code and body.
 func get(t *testing.T, h http.Handler, method, target string) (int, string) {
@@ -104,6 +120,28 @@ func TestExplainTakesAMappedAddressAsIPv4(t *testing.T) {
 	}
 }
 
+func TestDrainAndUndrainReachTheDaemon(t *testing.T) {
+	f := &fake{}
+	h := API(f)
+	for target, want := range map[string]int{
+		"/v1/drain?gateway=gw1&reason=upgrade&for=30m": 200, "/v1/drain?reason=x": 200, "/v1/undrain?gateway=gw1": 200, "/v1/undrain": 200,
+		"/v1/drain?for=-1s": 400, "/v1/drain?for=soon": 400,
+	} {
+		if code, body := get(t, h, "POST", target); code != want {
+			t.Errorf("%s: want %d, got %d %q", target, want, code, body)
+		}
+	}
+	slices.Sort(f.drained)
+	want := []string{`"" "x" 0s`, `"gw1" "upgrade" 30m0s`, `undrain ""`, `undrain "gw1"`}
+	if diff := cmp.Diff(want, f.drained); diff != "" {
+		t.Errorf("asked of the daemon (-want +got):\n%s", diff)
+	}
+	f.err = errors.New("there is no gateway")
+	if code, body := get(t, h, "POST", "/v1/drain?gateway=x"); code != http.StatusConflict || !strings.Contains(body, "there is no gateway") {
+		t.Errorf("got %d %q", code, body)
+	}
+}
+
 func TestHealthAndReadiness(t *testing.T) {
 	out := healthy()
 	out.State, out.Reason, out.Ready = "out of service", "node drained", false
@@ -132,6 +170,9 @@ func TestMetricsAndPageShowTheStatus(t *testing.T) {
 		`anycastd_packets_total{disposition="redirected",endpoint="203.0.113.1:500"} 7`,
 		`anycastd_sockets_filtering{endpoint="203.0.113.1:500"} 1`, `anycastd_cookies_demanded 1`,
 		`anycastd_packets_total{disposition="filtered",endpoint="203.0.113.1:500"} 0`, `anycastd_gateway_usable{gateway="gw2"} 0`,
+		`anycastd_gateway_load_ratio{gateway="gw1"} 0.25`, `anycastd_gateway_weight_ratio{gateway="gw1"} 0.5`, `anycastd_gateway_sent_total{gateway="gw1"} 9`,
+		`anycastd_gateway_address_up{address="198.51.100.11",gateway="gw1"} 1`, `anycastd_loads_total{outcome="report_accepted"} 5`,
+		`anycastd_site_fit 1`, `anycastd_site_usable_gateways 1`, `anycastd_node_drained 0`, `anycastd_probes_total{outcome="late"} 0`,
 		`anycastd_address_in_place{address="203.0.113.1"} 1`, `anycastd_route_announced{prefix="203.0.113.0/24"} 1`,
 		`anycastd_record_published{address="203.0.113.1",name="vpn.example.net.",type="A",zone="example.net."} 1`, `anycastd_peer_established{neighbor="192.0.2.1"} 0`,
 	} {

@@ -1,0 +1,134 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/anycastd/anycastd/policy"
+)
+
+// Marks are what operators have drained. They outlive the daemon.
+type Marks struct {
+	Node     *policy.Drain           `json:"node,omitempty"`
+	Gateways map[string]policy.Drain `json:"gateways,omitempty"`
+}
+
+// MarkStore keeps Marks; *marks.Store is one.
+type MarkStore interface {
+	Load() (Marks, error) // none are no error
+	Save(Marks) error
+}
+
+// Drain takes a gateway out for newcomers at once, or the node if gateway is
+// "". It returns when the mark is kept; an error that is no ErrNotKept says
+// that nothing has changed.
+func (l *Loop) Drain(ctx context.Context, gateway, reason string, lasting time.Duration) error {
+	return l.mark(ctx, gateway, func() error {
+		d := policy.Drain{Reason: reason, Since: time.Now()}
+		if lasting > 0 {
+			d.Until = d.Since.Add(lasting)
+		}
+		l.log.Warn().Str("gateway", gateway).Str("reason", reason).Time("until", d.Until).Msg("drain")
+		if gateway == "" {
+			l.view.Node = &d
+			return nil
+		}
+		l.view.Drained[gateway] = d
+		return nil
+	})
+}
+
+// Undrain undoes Drain. That nothing is drained by this name is an error.
+func (l *Loop) Undrain(ctx context.Context, gateway string) error {
+	return l.mark(ctx, gateway, func() error {
+		_, drained := l.view.Drained[gateway]
+		switch {
+		case gateway == "" && l.view.Node == nil:
+			return fmt.Errorf("this node is not drained")
+		case gateway == "":
+			l.view.Node = nil
+		case !drained:
+			return fmt.Errorf("gateway %s is not drained by an operator", gateway)
+		default:
+			delete(l.view.Drained, gateway)
+		}
+		l.log.Warn().Str("gateway", gateway).Msg("undrain")
+		return nil
+	})
+}
+
+// mark changes the marks by change and keeps them.
+func (l *Loop) mark(ctx context.Context, gateway string, change func() error) error {
+	l.marking.Lock() // so that they are kept in the order of their changes
+	defer l.marking.Unlock()
+	var err error
+	var marks Marks
+	asked := l.ask(ctx, l.events, func() {
+		if err = l.known(gateway); err == nil {
+			err = change()
+		}
+		marks = Marks{Node: l.view.Node, Gateways: maps.Clone(l.view.Drained)}
+	})
+	if asked != nil {
+		return asked
+	}
+	if err != nil {
+		return err
+	}
+	if err := l.parts.Marks.Save(marks); err != nil {
+		l.log.Error().Err(err).Msg("drain marks can't be kept: a restart forgets the last change")
+		return fmt.Errorf("it is in effect, but a restart will forget it: %w", err)
+	}
+	return nil
+}
+
+// known says whether there is such a gateway, or a mark of one that was there.
+func (l *Loop) known(gateway string) error {
+	var names []string
+	for _, g := range l.cfg.Policy.Gateways {
+		names = append(names, g.Name)
+	}
+	if _, marked := l.view.Drained[gateway]; gateway == "" || marked || slices.Contains(names, gateway) {
+		return nil
+	}
+	const most = 10
+	if len(names) > most {
+		names = append(names[:most], "…")
+	}
+	return fmt.Errorf("there is no gateway %q: the gateways are %s", gateway, strings.Join(names, ", "))
+}
+
+// recall takes in the marks that were kept.
+func (l *Loop) recall() {
+	marks, err := l.parts.Marks.Load()
+	if err != nil {
+		l.markTrouble = "drain marks are lost: " + err.Error()
+		l.log.Error().Err(err).Msg("drain marks can't be read: nothing is drained until somebody drains it again")
+	}
+	l.view.Node = marks.Node
+	for name, d := range marks.Gateways {
+		l.view.Drained[name] = d
+	}
+	if n := len(l.view.Drained); n > 0 || l.view.Node != nil {
+		l.log.Warn().Int("gateways", n).Bool("node", l.view.Node != nil).Msg("drained by an operator before the start")
+	}
+}
+
+// forgetExpired drops the marks whose time is over.
+func (l *Loop) forgetExpired(now time.Time) {
+	over := func(d *policy.Drain) bool { return !d.Until.IsZero() && !now.Before(d.Until) }
+	if l.view.Node != nil && over(l.view.Node) {
+		l.view.Node = nil
+		l.log.Warn().Msg("the node's drain is over")
+	}
+	for name, d := range l.view.Drained {
+		if over(&d) {
+			delete(l.view.Drained, name)
+			l.log.Warn().Str("gateway", name).Msg("the gateway's drain is over")
+		}
+	}
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/anycastd/anycastd/cmd/anycastd/internal/control"
+)
+
+// markStore keeps the operators' drain marks in a file.
+type markStore struct{ path string }
+
+// Load reads the marks. A file that is none of ours is put aside, so that
+// somebody can look at it and the next Save does not destroy it.
+func (s markStore) Load() (control.Marks, error) {
+	var m control.Marks
+	text, err := os.ReadFile(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return m, nil
+	}
+	if err != nil {
+		return m, err
+	}
+	if err := json.Unmarshal(text, &m); err != nil {
+		aside := s.path + ".bad"
+		return control.Marks{}, fmt.Errorf("%s: %w (kept as %s)", s.path, err, filepath.Base(aside)+words(os.Rename(s.path, aside)))
+	}
+	return m, nil
+}
+
+// words is a second error in brackets, "" if there is none.
+func words(err error) string {
+	if err == nil {
+		return ""
+	}
+	return " (" + err.Error() + ")"
+}
+
+// Save writes the marks so that after a crash the file is the old or the new one.
+func (s markStore) Save(m control.Marks) error {
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil {
+		return err
+	}
+	fresh := s.path + ".new"
+	f, err := os.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(text, '\n'))
+	if err = cmp.Or(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(fresh, s.path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(s.path))
+}
+
+// syncDir makes a rename in dir outlive a crash.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return cmp.Or(d.Sync(), d.Close())
+}
