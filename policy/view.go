@@ -57,9 +57,9 @@ const FullShare = 16
 
 // Drain is an operator's mark that something takes no newcomers.
 type Drain struct {
-	Reason string
-	Since  time.Time
-	Until  time.Time // zero: until it is undone
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since"`
+	Until  time.Time `json:"until,omitzero"` // zero: until it is undone
 }
 
 // View is what is known when Decide is asked. Maps may lack entries: what is
