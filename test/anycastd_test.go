@@ -65,8 +65,9 @@ type status struct {
 		Address            netip.Addr
 		Published          bool
 	}
-	Peers   []struct{ Address, State, Reason string }
-	Packets map[string]uint64
+	Peers    []struct{ Address, State, Reason string }
+	Packets  map[string]uint64
+	Warnings []string
 }
 
 // status returns the daemon's status; that it has none is an error.

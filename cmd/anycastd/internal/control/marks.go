@@ -24,8 +24,8 @@ type MarkStore interface {
 }
 
 // Drain takes a gateway out for newcomers at once, or the node if gateway is
-// "". It returns when the mark is kept; an error that is no ErrNotKept says
-// that nothing has changed.
+// "". It returns when the mark is kept and the table goes by it. An error says
+// that nothing has changed, or what of that is not so.
 func (l *Loop) Drain(ctx context.Context, gateway, reason string, lasting time.Duration) error {
 	return l.mark(ctx, gateway, func() error {
 		d := policy.Drain{Reason: reason, Since: time.Now()}
@@ -79,9 +79,14 @@ func (l *Loop) mark(ctx context.Context, gateway string, change func() error) er
 	if err != nil {
 		return err
 	}
-	if err := l.parts.Marks.Save(marks); err != nil {
-		l.log.Error().Err(err).Msg("drain marks can't be kept: a restart forgets the last change")
-		return fmt.Errorf("it is in effect, but a restart will forget it: %w", err)
+	kept := l.parts.Marks.Save(marks)
+	decided := l.Turns(ctx) // the change has been made, but not what follows from it
+	switch {
+	case kept != nil:
+		l.log.Error().Err(kept).Msg("drain marks can't be kept: a restart forgets the last change")
+		return fmt.Errorf("it is in effect, but a restart will forget it: %w", kept)
+	case decided != nil:
+		return fmt.Errorf("it is kept, but not in effect yet: %w", decided)
 	}
 	return nil
 }
