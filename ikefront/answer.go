@@ -14,7 +14,6 @@ type rules struct {
 	cookies *cookies
 	limits  *limits
 	refuse  bool          // clients that can't be redirected
-	turnOff bool          // clients that no usable gateway serves
 	self    netip.Addr    // that the datagrams came to
 	now     time.Duration // since the front's start
 }
@@ -77,7 +76,7 @@ func answerSupported(out, in []byte, r *ike.Request, src netip.AddrPort, by *rul
 func answerRedirect(out, in []byte, r *ike.Request, src netip.AddrPort, by *rules) ([]byte, Disposition) {
 	target := by.table.Pick(policy.Client{Source: src.Addr(), SPI: r.SPIi, From: r.From})
 	if target == nil {
-		if !by.turnOff {
+		if !by.table.TurnsOff() {
 			return out, NoGateway
 		}
 		return answerError(out, in, initHeader(r), src, by, complaint{ike.NoProposalChosen, nil, Refused, NoGateway})

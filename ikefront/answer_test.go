@@ -235,10 +235,23 @@ func manyGateways(n int) *policy.Table {
 }
 
 func TestAClientThatNothingServesIsTurnedOffOnlyOnRequest(t *testing.T) {
-	rules := by(&policy.Table{})
-	rules.turnOff = true
+	anycast := netip.MustParseAddr("203.0.113.1")
+	ok := policy.Fact{OK: true}
+	cfg := &policy.Config{
+		TurnOff: true, Addresses: []netip.Addr{anycast}, Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")},
+		Gateways: []policy.Gateway{{Name: "gw", Weight: 1, Addresses: []netip.Addr{gateway4}}},
+		Pools:    []policy.Pool{{Name: "gold", Gateways: []string{"gw"}, Sources: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}},
+	}
+	view := &policy.View{
+		Health: map[netip.Addr]policy.Health{gateway4: {State: policy.Up}},
+		Own:    map[netip.Addr]policy.Own{anycast: {Installed: ok, Listening: ok, Answers: ok, Proven: true}},
+	}
+	rules := by(policy.Decide(cfg, view, time.Unix(0, 0)).Table)
 	reply, got := answer(nil, request(), client, false, rules)
 	r, err := ike.ParseResponse(reply, 0x1122334455667788)
+	if _, silent := answer(nil, request(), client, false, by(&policy.Table{})); silent != NoGateway {
+		t.Errorf("a node that is not in charge: want %s, got %s", NoGateway, silent)
+	}
 	if got != Refused || err != nil || len(r.Notifies) != 1 || r.Notifies[0].Type != ike.NoProposalChosen {
 		t.Errorf("want NO_PROPOSAL_CHOSEN alone, got %s, %+v, %v", got, r, err)
 	}

@@ -24,7 +24,6 @@ type Config struct {
 	CookieAbove  int    // requests/s, all sockets together, from which CookieAuto asks for cookies
 	CookieSecret []byte // CookieSecretLen octets, the same on all nodes of an address
 	Refuse       bool   // answer clients without redirect support with NO_PROPOSAL_CHOSEN
-	TurnOff      bool   // answer clients that no usable gateway serves with NO_PROPOSAL_CHOSEN
 	SourceLimit  int    // answers/s to one IPv4 address or IPv6 /56, and as many to its clients with a cookie; 0: no limit
 	ReplyLimit   int    // answers/s in all; 0: no limit
 	ErrorLimit   int    // error notifies/s in all; 0: no limit
@@ -52,7 +51,6 @@ type shared struct {
 	batches  batches
 	limits   *limits
 	refuse   bool
-	turnOff  bool
 	start    time.Time
 }
 
@@ -86,7 +84,7 @@ func New(cfg Config, log zerolog.Logger) *Front {
 	now := time.Now()
 	f.shared.table.Store(&policy.Table{})
 	f.shared.cookies.Store(newCookies(&cfg, now, cfg.Cookie == CookieAlways))
-	f.shared.limits, f.shared.refuse, f.shared.turnOff, f.shared.start = newLimits(&cfg), cfg.Refuse, cfg.TurnOff, now
+	f.shared.limits, f.shared.refuse, f.shared.start = newLimits(&cfg), cfg.Refuse, now
 	return f
 }
 
@@ -184,5 +182,5 @@ func (f *Front) tellGates(at netip.AddrPort, shut, opened int, failed error) {
 
 // rules returns what the answers of the next batch at address self go by.
 func (s *shared) rules(self netip.Addr) rules {
-	return rules{table: s.table.Load(), cookies: s.cookies.Load(), limits: s.limits, refuse: s.refuse, turnOff: s.turnOff, self: self, now: time.Since(s.start)}
+	return rules{table: s.table.Load(), cookies: s.cookies.Load(), limits: s.limits, refuse: s.refuse, self: self, now: time.Since(s.start)}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/gaissmai/bart"
 )
@@ -16,14 +15,16 @@ type member struct {
 	weight   int
 	share    Share
 	self     bool
-	known    bool   // whether its load is
-	sessions uint64 // if known
+	known    bool   // its load is, by a fresh figure
+	reckoned bool   // its load is, at least by an old figure or by those of others
+	sessions uint64 // if reckoned and, unless known, with a capacity
 	capacity uint64 // 0: unknown
 	base     uint64 // what its meter had counted when the load was taken
 }
 
-// admission says whether a gateway takes clients of a family, and as what.
-type admission func(*Gateway, family) (member, bool)
+// admission says whether a gateway, by its index, takes clients of a family,
+// and as what.
+type admission func(int, family) (member, bool)
 
 // newTable builds the table for the gateways that admit says take clients of
 // a family. Slots for candidates that prev had too are taken from there.
@@ -34,9 +35,9 @@ func newTable(cfg *Config, admit admission, prev *Table) *Table {
 		key: cfg.Key, anycast: cfg.Addresses, made: map[string]slots{},
 	}
 	if prev == nil {
-		prev = &Table{memo: new(memo)}
+		prev = &Table{memo: new(memo), counted: new(memo)}
 	}
-	t.meters, t.memo = metersFor(cfg.Gateways, prev.meters), prev.memo
+	t.meters, t.memo, t.counted, t.epoch = metersFor(cfg.Gateways, prev.meters), prev.memo, prev.counted, prev.epoch+1
 	if prev.k0 != t.k0 || prev.k1 != t.k1 {
 		prev = &Table{}
 	}
@@ -95,37 +96,44 @@ type builder struct {
 	prev  *Table // whose slots can be taken over
 }
 
-// rings are the rings that gateways make: those to be tried first, and those
-// of the gateways that take newcomers only while all others are full.
-type rings struct{ fit, late []*ring }
+// stages are those that gateways make, in the order in which they are tried.
+type stages [2][]stage // by family
 
-// pools makes the chains of pools: a pool's own gateways, then those of its
-// fallbacks, then, in the same order, those that are overloaded.
+// pools makes the chains of pools: a pool's own gateways, the overloaded ones
+// last, then in the same way those of its fallbacks.
 func (b *builder) pools(pools []Pool) {
-	made := map[string][2]rings{}
-	for _, p := range pools {
-		made[p.Name] = [2]rings{b.rings(p.Gateways, ipv4), b.rings(p.Gateways, ipv6)}
+	order := byName(b.cfg.Gateways)
+	made, index := make([]stages, len(pools)), map[string]int{}
+	for i := len(pools) - 1; i >= 0; i-- { // of two pools of a name the first counts
+		index[pools[i].Name] = i
 	}
-	for _, p := range pools {
-		pt := poolTable{name: p.Name, members: p.Gateways}
-		for _, f := range []family{ipv4, ipv6} {
-			pt.chains[f] = made[p.Name][f].fit
-			for _, name := range p.Fallback {
-				pt.chains[f] = slices.Concat(pt.chains[f], made[name][f].fit)
-			}
-			for _, name := range slices.Concat([]string{p.Name}, p.Fallback) {
-				pt.chains[f] = slices.Concat(pt.chains[f], made[name][f].late)
-			}
+	for i, p := range pools {
+		members := members(b.cfg.Gateways, order, p.Gateways)
+		for _, f := range families {
+			made[i][f] = b.stages(members, f)
 		}
-		b.t.pools = append(b.t.pools, pt)
+		b.t.pools = append(b.t.pools, poolTable{name: p.Name, members: members})
+	}
+	for i, p := range pools {
+		for _, f := range families {
+			chain := made[i][f]
+			for _, name := range p.Fallback {
+				if j, ok := index[name]; ok {
+					chain = slices.Concat(chain, made[j][f])
+				}
+			}
+			b.t.pools[i].chains[f] = chain
+		}
 	}
 }
 
-// rings makes the rings of the gateways with the given names.
-func (b *builder) rings(names []string, f family) (out rings) {
-	var self, rest, late []member
-	for _, g := range members(b.cfg.Gateways, names) {
-		m, ok := b.admit(g, f)
+// stages makes the stages of some gateways: this host's own if that goes first,
+// then all others that are not overloaded, then those that are, which may become
+// full; at last the first ones may, too.
+func (b *builder) stages(gateways []int, f family) (out []stage) {
+	var self, fit, late []member
+	for _, i := range gateways {
+		m, ok := b.admit(i, f)
 		switch {
 		case !ok || m.weight <= 0:
 		case m.share.Over || m.share.Level == 0:
@@ -133,32 +141,39 @@ func (b *builder) rings(names []string, f family) (out rings) {
 		case m.self && b.cfg.Choose == SelfFirst:
 			self = append(self, m)
 		default:
-			rest = append(rest, m)
+			fit = append(fit, m)
 		}
 	}
-	for _, group := range [][]member{self, rest} {
+	for _, group := range [][]member{self, fit} {
 		if len(group) > 0 {
-			out.fit = append(out.fit, b.ring(group, b.cfg.overload()))
+			out = append(out, stage{b.ring(group), calm})
 		}
 	}
+	calmly := len(out)
 	if len(late) > 0 {
-		out.late = append(out.late, b.ring(late, 1))
+		r := b.ring(late)
+		r.late = true
+		out = append(out, stage{r, full})
+	}
+	for _, s := range out[:calmly] {
+		if s.gauges != nil {
+			out = append(out, stage{s.ring, full})
+		}
 	}
 	return out
 }
 
-// ring makes the ring of group, each of which takes clients up to the share
-// full of its capacity.
-func (b *builder) ring(group []member, full float64) *ring {
-	slices.SortFunc(group, func(x, y member) int { return strings.Compare(x.target.Gateway, y.target.Gateway) })
+// ring makes the ring of group, which is in the order of names, on which all
+// nodes agree.
+func (b *builder) ring(group []member) *ring {
 	r := &ring{targets: make([]Target, len(group)), from: make([]candidate, len(group)), emptier: b.cfg.Choose == LeastLoaded}
 	for i, m := range group {
 		r.from[i] = candidate{m.target.Gateway, m.weight * max(m.share.Level, 1)}
 		r.targets[i] = m.target
 	}
 	r.slots = b.slots(r.from)
-	if r.emptier || slices.ContainsFunc(group, func(m member) bool { return m.known && m.capacity > 0 }) {
-		r.gauge(group, full, b.t.meters)
+	if r.emptier || slices.ContainsFunc(group, func(m member) bool { return m.reckoned && m.capacity > 0 }) {
+		r.gauge(group, b.cfg.overload(), b.t.meters)
 	}
 	return r
 }
@@ -180,16 +195,16 @@ func (b *builder) slots(from []candidate) slots {
 	return s
 }
 
-// members returns the gateways with the given names, in their own order.
-func members(all []Gateway, names []string) []*Gateway {
+// members returns the indices of the gateways with the given names, in order.
+func members(all []Gateway, order []int, names []string) []int {
 	wanted := make(map[string]bool, len(names))
 	for _, n := range names {
 		wanted[n] = true
 	}
-	var out []*Gateway
-	for i := range all {
+	out := make([]int, 0, len(names))
+	for _, i := range order {
 		if wanted[all[i].Name] {
-			out = append(out, &all[i])
+			out = append(out, i)
 		}
 	}
 	return out

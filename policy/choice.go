@@ -7,18 +7,28 @@ type ring struct {
 	targets []Target
 	from    []candidate // the same gateways
 	slots   slots       // indices into targets
+	late    bool        // of overloaded gateways
 	emptier bool        // of two gateways the emptier one is chosen (LeastLoaded)
 	gauges  []gauge     // by target; nil: no load is known, nothing is counted
-	rooms   rooms       // of gauges
+	rooms   [2]rooms    // of gauges, by limit
 	place   []uint16    // target by the id of its meter; len(targets): not here
+}
+
+// stage is a ring that is tried, and how full its gateways may become by that.
+type stage struct {
+	*ring
+	up limit
 }
 
 // query is a Pick under way.
 type query struct {
-	from  netip.Addr // who redirected the client
-	known uint64     // what the client is remembered by
-	avoid string     // the gateway that failed it; "": none did
-	count bool       // the client is sent, not only asked about
+	from   netip.Addr // who redirected the client
+	known  uint64     // what the client is remembered by
+	source uint64     // hash of its source
+	avoid  string     // the gateway that failed it; "": none did
+	up     limit      // of the stage that is tried
+	sent   bool       // the client is sent, not only asked about
+	count  bool       // and counts: its source was not counted by this table before
 }
 
 // suits says whether the client can be sent to target i of r at all.
@@ -27,7 +37,8 @@ func (q *query) suits(r *ring, i int) bool {
 	return t.Gateway != q.avoid && (!q.from.IsValid() || q.from != t.Addr && q.from != t.Other)
 }
 
-// takes says whether target i of r suits and has room, and counts the client.
+// takes says whether target i of r suits and has room, and counts the client
+// if that is to be done.
 func (q *query) takes(r *ring, i int) bool {
 	if !q.suits(r, i) {
 		return false
@@ -36,11 +47,11 @@ func (q *query) takes(r *ring, i int) bool {
 		return true
 	}
 	g := &r.gauges[i]
-	if q.count && g.take() || !q.count && g.room() {
+	if q.count && g.take(q.up) || !q.count && g.room(q.up) {
 		return true
 	}
-	if q.count {
-		r.rooms.remove(i)
+	if q.sent {
+		r.rooms[q.up].remove(i)
 	}
 	return false
 }
@@ -93,9 +104,9 @@ func (r *ring) scan(h uint64, q *query) int {
 	start := int(h % uint64(n))
 	for i, left := start, n; left > 0; left-- {
 		if r.gauges != nil {
-			next := r.rooms.next(i)
+			next := r.rooms[q.up].next(i)
 			if next < 0 {
-				next = r.rooms.next(0)
+				next = r.rooms[q.up].next(0)
 			}
 			if next < 0 {
 				return -1

@@ -13,11 +13,12 @@ import (
 // is pure: view's own record of the past is all that it goes on.
 func Decide(cfg *Config, view *View, now time.Time) Plan {
 	d := decision{cfg: cfg, view: view, now: now}
-	d.loads = d.bearings()
+	d.standing = d.standings()
 	d.plan.Table = newTable(cfg, d.admit, view.Table)
 	d.plan.Gateways = d.gateways()
 	d.plan.Site = d.site()
 	d.plan.Routes = d.routes()
+	d.plan.Table.turnsOff = cfg.TurnOff && d.inCharge()
 	d.plan.Addresses = d.addresses()
 	d.plan.Records = d.records()
 	return d.plan
@@ -25,142 +26,17 @@ func Decide(cfg *Config, view *View, now time.Time) Plan {
 
 // decision is a Decide under way.
 type decision struct {
-	cfg   *Config
-	view  *View
-	now   time.Time
-	loads map[string]bearing // by gateway
-	plan  Plan
+	cfg      *Config
+	view     *View
+	now      time.Time
+	standing []standing // of the gateways, in their order
+	plan     Plan
 }
 
-// admit says whether g takes clients of family f, and as what.
-func (d *decision) admit(g *Gateway, f family) (member, bool) {
-	target, fact := d.usable(g, f)
-	b := d.loads[g.Name]
-	m := member{target: target, weight: g.Weight, share: b.share, self: g.Self, known: b.known, capacity: uint64(g.capacity(&b.figure)), base: d.view.Sent[g.Name]}
-	if b.known {
-		m.sessions, m.base = uint64(b.figure.Sessions), b.figure.Sent
-	}
-	return m, fact.OK
-}
-
-// usable says whether g takes clients of family f, and by which target.
-func (d *decision) usable(g *Gateway, f family) (Target, Fact) {
-	t := Target{Gateway: g.Name}
-	t.Addr, _ = g.family(f)
-	t.Other, _ = g.family(1 - f)
-	if why, drained := d.drained(g); drained {
-		return t, Fact{false, why}
-	}
-	if g.Weight <= 0 {
-		return t, Fact{false, "weight 0"}
-	}
-	if g.RedirectBy == ByFQDN {
-		t.FQDN = g.FQDN
-		return t, d.anyAlive(g)
-	}
-	if !t.Addr.IsValid() {
-		return t, Fact{false, "no " + f.String() + " address"}
-	}
-	return t, d.alive(t.Addr)
-}
-
-// drained says whether g takes no newcomers by the operator's wish or its own.
-func (d *decision) drained(g *Gateway) (why string, drained bool) {
-	if mark, ok := d.view.Drained[g.Name]; ok && d.lasts(&mark) {
-		return "drained: " + mark.String(), true
-	}
-	if b := d.loads[g.Name]; b.known && b.figure.Draining {
-		return "draining, as its own " + b.figure.Source + " says", true
-	}
-	return "", false
-}
-
-// lasts says whether mark still holds, and asks for another decision when it
-// will not.
-func (d *decision) lasts(mark *Drain) bool {
-	if mark.Until.IsZero() {
-		return true
-	}
-	if !d.now.Before(mark.Until) {
-		return false
-	}
-	d.again(mark.Until)
-	return true
-}
-
-// String says why, and until when.
-func (m *Drain) String() string {
-	if m.Until.IsZero() {
-		return m.Reason
-	}
-	return m.Reason + ", until " + m.Until.UTC().Format(time.RFC3339)
-}
-
-// alive says whether address a has been proved to live.
-func (d *decision) alive(a netip.Addr) Fact {
-	h, ok := d.view.Health[a]
-	if !ok || h.State == Unknown {
-		return Fact{false, a.String() + " not proved alive yet"}
-	}
-	return Fact{h.State == Up, a.String() + " " + h.Reason}
-}
-
-// anyAlive says whether a gateway named by FQDN lives on any address: which
-// one the client will resolve is not ours to know. Without addresses there is
-// nothing to probe.
-func (d *decision) anyAlive(g *Gateway) Fact {
-	if len(g.Addresses) == 0 {
-		return Fact{true, "no address to probe: " + g.FQDN + " is taken as alive"}
-	}
-	var reasons []string
-	for _, a := range g.Addresses {
-		f := d.alive(a)
-		if f.OK {
-			return f
-		}
-		reasons = append(reasons, f.Reason)
-	}
-	return Fact{false, strings.Join(reasons, "; ")}
-}
-
-// gateways sums up which gateways take newcomers.
-func (d *decision) gateways() []GatewayPlan {
-	pools := map[string][]string{}
-	for _, p := range d.plan.Table.pools {
-		for _, name := range p.members {
-			pools[name] = append(pools[name], p.name)
-		}
-	}
-	var out []GatewayPlan
-	for i := range d.cfg.Gateways {
-		g := &d.cfg.Gateways[i]
-		b := d.loads[g.Name]
-		gp := GatewayPlan{Name: g.Name, Pools: pools[g.Name], Share: b.share, Load: b.load, Burden: b.String()}
-		var reasons []string
-		for _, f := range []family{ipv4, ipv6} {
-			_, fact := d.usable(g, f)
-			if _, has := g.family(f); !has && len(g.Addresses) > 0 {
-				continue
-			}
-			gp.Usable = gp.Usable || fact.OK
-			if !slices.Contains(reasons, fact.Reason) {
-				reasons = append(reasons, fact.Reason)
-			}
-		}
-		gp.Reason = strings.Join(reasons, "; ")
-		out = append(out, gp)
-	}
-	return out
-}
-
-// family returns g's address in family f.
-func (g *Gateway) family(f family) (netip.Addr, bool) {
-	for _, a := range g.Addresses {
-		if familyOf(a) == f {
-			return a, true
-		}
-	}
-	return netip.Addr{}, false
+// inCharge says whether some prefix is announced, so that clients come here
+// because nobody serves them better.
+func (d *decision) inCharge() bool {
+	return slices.ContainsFunc(d.plan.Routes, func(r RoutePlan) bool { return r.Wish.up() })
 }
 
 // String returns "IPv4" or "IPv6".

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 var (
@@ -290,13 +291,13 @@ func TestEachGatewayHasItsReason(t *testing.T) {
 	a := cfg.Gateways[0].Addresses
 	view.Health[a[1]] = Health{State: Down, Reason: "silent for 3 s"}
 	want := []GatewayPlan{
-		{"gw0", true, []string{Everyone}, Share{Level: FullShare}, noLoad, "198.18.0.0 answers; 2001:db8:: silent for 3 s", ""},
-		{"gw1", false, []string{Everyone}, Share{Level: FullShare}, noLoad, "weight 0", ""},
-		{"gw2", false, []string{Everyone}, Share{Level: FullShare}, noLoad, "drained: by hand", ""},
-		{"gw3", true, []string{Everyone}, Share{Level: FullShare}, noLoad, "no address to probe: gw3.example is taken as alive", ""},
-		{"gw4", false, []string{Everyone}, Share{Level: FullShare}, noLoad, "198.18.0.4 not proved alive yet; 2001:db8::4 not proved alive yet", ""},
+		{Name: "gw0", Usable: true, Pools: []string{Everyone}, Share: Share{Level: FullShare}, Load: noLoad, Reason: "198.18.0.0 answers; 2001:db8:: silent for 3 s"},
+		{Name: "gw1", Usable: false, Pools: []string{Everyone}, Share: Share{Level: FullShare}, Load: noLoad, Reason: "weight 0"},
+		{Name: "gw2", Usable: false, Pools: []string{Everyone}, Share: Share{Level: FullShare}, Load: noLoad, Reason: "drained: by hand"},
+		{Name: "gw3", Usable: true, Pools: []string{Everyone}, Share: Share{Level: FullShare}, Load: noLoad, Reason: "no address to probe: gw3.example is taken as alive"},
+		{Name: "gw4", Usable: false, Pools: []string{Everyone}, Share: Share{Level: FullShare}, Load: noLoad, Reason: "198.18.0.4 not proved alive yet; 2001:db8::4 not proved alive yet"},
 	}
-	if diff := cmp.Diff(want, decide(cfg, view, 0).Gateways); diff != "" {
+	if diff := cmp.Diff(want, decide(cfg, view, 0).Gateways, cmpopts.IgnoreUnexported(GatewayPlan{})); diff != "" {
 		t.Errorf("gateways (-want +got):\n%s", diff)
 	}
 }
@@ -305,7 +306,7 @@ func TestDecideGoesByTheViewAlone(t *testing.T) {
 	cfg, view := site()
 	a, b := Decide(cfg, view, start), Decide(cfg, view, start)
 	a.Table, b.Table = nil, nil
-	if diff := cmp.Diff(a, b, cmp.Comparer(func(x, y netip.Addr) bool { return x == y }), cmp.Comparer(func(x, y netip.Prefix) bool { return x == y })); diff != "" {
+	if diff := cmp.Diff(a, b, cmp.AllowUnexported(GatewayPlan{}, bearing{}), cmp.Comparer(func(x, y netip.Addr) bool { return x == y }), cmp.Comparer(func(x, y netip.Prefix) bool { return x == y })); diff != "" {
 		t.Errorf("two decisions on one view differ:\n%s", diff)
 	}
 }

@@ -50,7 +50,7 @@ type explainer struct {
 // IKE_AUTH; "" if that is not asked about.
 func Explain(cfg *Config, p *Plan, view *View, now time.Time, c Client, identity string) Explanation {
 	e := explainer{decision: &decision{cfg: cfg, view: view, now: now}, table: p.Table, client: c, family: familyOf(c.Source)}
-	e.loads = e.bearings()
+	e.standing = e.standings()
 	e.out = Explanation{Client: c, Identity: identity, Key: clientKey(cfg.Key, c), Target: p.Table.Peek(c), Notes: notes(cfg, identity)}
 	e.pool = p.Table.pool(c.Source)
 	if e.pool == nil {
@@ -65,7 +65,7 @@ func Explain(cfg *Config, p *Plan, view *View, now time.Time, c Client, identity
 		e.out.Change = []string{"one of the candidates becoming usable"}
 		return e.out
 	}
-	e.out.Why, e.out.Change = e.why(), e.change()
+	e.out.Why, e.out.Change = e.choice(), e.change()
 	return e.out
 }
 
@@ -130,25 +130,25 @@ func (e *explainer) fallbacks() []string {
 // candidates lists the gateways that may serve the client, with what they get
 // and why.
 func (e *explainer) candidates() []Candidate {
-	share, rank := e.standing()
+	share, rank := e.places()
 	var out []Candidate
 	for _, name := range append([]string{e.pool.name}, e.fallbacks()...) {
 		i := slices.IndexFunc(e.table.pools, func(p poolTable) bool { return p.name == name })
-		for _, g := range members(e.cfg.Gateways, e.table.pools[i].members) {
+		for _, g := range slices.Sorted(slices.Values(e.table.pools[i].members)) { // as configured
 			c := e.candidate(g)
-			c.Pool, c.Share, c.Rank = name, share[g.Name], rank[g.Name]
+			c.Pool, c.Share, c.Rank = name, share[c.Gateway], rank[c.Gateway]
 			out = append(out, c)
 		}
 	}
 	return out
 }
 
-// candidate says how it stands with g.
-func (e *explainer) candidate(g *Gateway) Candidate {
-	_, fact := e.usable(g, e.family)
-	b := e.loads[g.Name]
-	c := Candidate{Gateway: g.Name, Weight: g.Weight, Level: b.share.Level, Usable: fact.OK, Reason: fact.Reason}
-	if b.load >= 0 {
+// candidate says how it stands with gateway i.
+func (e *explainer) candidate(i int) Candidate {
+	g, s := &e.cfg.Gateways[i], &e.decision.standing[i]
+	b := &s.bearing
+	c := Candidate{Gateway: g.Name, Weight: g.Weight, Level: b.share.Level, Usable: s.usable[e.family], Reason: e.decision.why(g, s, e.family)}
+	if b.fresh && b.load >= 0 {
 		c.Load = &b.load
 	}
 	if words := b.String(); words != "" {
@@ -157,14 +157,14 @@ func (e *explainer) candidate(g *Gateway) Candidate {
 	return c
 }
 
-// standing returns the shares and ranks in the ring that is tried first.
-func (e *explainer) standing() (share map[string]float64, rank map[string]int) {
+// places returns the shares and ranks in the ring that is tried first.
+func (e *explainer) places() (share map[string]float64, rank map[string]int) {
 	share, rank = map[string]float64{}, map[string]int{}
 	chain := e.pool.chains[e.family]
 	if len(chain) == 0 {
 		return share, rank
 	}
-	r := chain[0]
+	r := chain[0].ring
 	for _, i := range r.slots {
 		share[r.targets[i].Gateway] += 1. / slotCount
 	}
@@ -175,8 +175,8 @@ func (e *explainer) standing() (share map[string]float64, rank map[string]int) {
 	return share, rank
 }
 
-// why says in words how the target was chosen.
-func (e *explainer) why() string {
+// choice says in words how the target was chosen.
+func (e *explainer) choice() string {
 	t := e.out.Target
 	first := e.client
 	first.From = netip.Addr{}
@@ -184,15 +184,15 @@ func (e *explainer) why() string {
 		return fmt.Sprintf("it comes back redirected from %s, and so is not sent to %s again but to another usable gateway", e.client.From, was.Gateway)
 	}
 	chain := e.pool.chains[e.family]
-	i := slices.IndexFunc(chain, func(r *ring) bool { return r.has(t.Gateway) })
-	r := chain[i]
+	i := slices.IndexFunc(chain, func(s stage) bool { return s.has(t.Gateway) })
+	r := chain[i].ring
 	words := fmt.Sprintf("weighted rendezvous hash of %s among %d usable gateways%s", e.out.Key, len(r.targets), e.of(r))
 	best := &r.targets[r.at(e.table.hash(e.client))]
 	switch {
 	case i == 0 && e.selfFirst(t.Gateway):
 		words = "this host's own gateway is usable and goes first"
 	case len(r.targets) == 1:
-		words = "the only usable gateway" + e.of(r)
+		words = "the only one" + e.of(r)
 	case e.remembered(t.Gateway):
 		words = "it was sent there a moment ago, by the same SPI"
 	case r.emptier:
@@ -218,13 +218,12 @@ func (e *explainer) selfFirst(gateway string) bool {
 
 // of says whose gateways are r's.
 func (e *explainer) of(r *ring) string {
-	own := slices.Contains(e.pool.members, r.targets[0].Gateway)
 	words := " of pool " + e.pool.name
-	if !own {
-		words = " of the fallback pools of " + e.pool.name
+	if !slices.ContainsFunc(e.pool.members, func(i int) bool { return e.cfg.Gateways[i].Name == r.targets[0].Gateway }) {
+		words = " of a fallback pool of " + e.pool.name
 	}
-	if e.loads[r.targets[0].Gateway].share.Over {
-		words += " that are all overloaded"
+	if r.late {
+		return words + " that are overloaded or coming back from that"
 	}
 	return words
 }
@@ -261,11 +260,15 @@ func (e *explainer) without(gateway string) *Target {
 		view.Drained = map[string]Drain{}
 	}
 	view.Drained[gateway] = Drain{Reason: "supposed"}
-	d := decision{cfg: e.cfg, view: &view, now: e.now, loads: e.loads}
+	d := decision{cfg: e.cfg, view: &view, now: e.now}
+	d.standing = d.standings()
 	scratch := *e.table
 	scratch.made = map[string]slots{}
 	b := builder{cfg: e.cfg, admit: d.admit, t: &scratch, prev: e.table}
-	p := Pool{Name: e.pool.name, Gateways: e.pool.members, Fallback: e.fallbacks()}
+	p := Pool{Name: e.pool.name, Fallback: e.fallbacks()}
+	for _, i := range e.pool.members {
+		p.Gateways = append(p.Gateways, e.cfg.Gateways[i].Name)
+	}
 	pools := []Pool{p}
 	for _, other := range e.cfg.Pools {
 		if slices.Contains(p.Fallback, other.Name) {

@@ -9,69 +9,85 @@ import (
 // noLoad is the load of a gateway of which none is known.
 const noLoad = -1
 
+// figureHolds is for how long a gateway whose figures have stopped is taken to
+// be at least as loaded as it was: VPN sessions last.
+const figureHolds = time.Hour
+
 // bearing is what a gateway's load comes to.
 type bearing struct {
 	figure Load
-	known  bool    // the figure is there and fresh
-	load   float64 // share of the capacity in use, by sessions or CPU, whichever is more; noLoad: unknown
+	held   bool    // the figure is there, and not older than figureHolds
+	fresh  bool    // nor than StaleAfter
+	load   float64 // that is reckoned with, as share of the capacity; noLoad: nothing is known
 	share  Share
 }
 
-// bearings finds what the loads of all gateways come to.
-func (d *decision) bearings() map[string]bearing {
-	all := make(map[string]bearing, len(d.cfg.Gateways))
-	for i := range d.cfg.Gateways {
-		all[d.cfg.Gateways[i].Name] = d.bearing(&d.cfg.Gateways[i])
+// bearings finds what the loads of all gateways come to, in their order. One
+// without a fresh figure counts as loaded as the others are on average, if at
+// least half of all have one, and at least as loaded as it was: never as idle.
+func (d *decision) bearings() []bearing {
+	all := make([]bearing, len(d.cfg.Gateways))
+	sum, known := 0.0, 0
+	for i := range all {
+		all[i] = d.bearing(&d.cfg.Gateways[i])
+		if all[i].fresh && all[i].load >= 0 {
+			sum, known = sum+all[i].load, known+1
+		}
+	}
+	mean := float64(noLoad)
+	if known > 0 && 2*known >= len(all) {
+		mean = sum / float64(known)
+	}
+	for i := range all {
+		b := &all[i]
+		if !b.fresh {
+			b.load = math.Max(b.load, mean)
+		}
+		b.share = d.share(d.cfg.Gateways[i].Name, b)
 	}
 	return all
 }
 
-// bearing is what g's load comes to.
+// bearing is what g's own figure comes to, without its share.
 func (d *decision) bearing(g *Gateway) bearing {
 	b := bearing{load: noLoad}
-	last, ok := d.view.Shares[g.Name]
+	l, ok := d.view.Loads[g.Name]
 	if !ok {
-		last = Share{Level: FullShare}
-	}
-	if b.figure, b.known = d.figure(g); !b.known {
-		b.share = d.unknownShare(b.figure.At, last)
 		return b
 	}
-	if b.figure.CPU >= 0 {
-		b.load = b.figure.CPU
+	b.figure = l
+	b.held = !d.passed(l.At, figureHolds)
+	b.fresh = d.cfg.StaleAfter <= 0 || !d.passed(l.At, d.cfg.StaleAfter)
+	if !b.held {
+		return b
 	}
-	if c := g.capacity(&b.figure); c > 0 {
-		b.load = math.Max(b.load, float64(b.figure.Sessions)/float64(c))
+	if l.CPU >= 0 {
+		b.load = l.CPU
 	}
-	b.share = nextShare(b.load, d.cfg.overload(), last)
+	if c := g.capacity(&l); c > 0 {
+		b.load = math.Max(b.load, float64(l.Sessions)/float64(c))
+	}
 	return b
 }
 
-// forgetAfter is how many times StaleAfter a gateway whose load has become
-// unknown keeps the share that it had: one that was overloaded is so still.
-const forgetAfter = 4
-
-// unknownShare returns the share of a gateway whose last figure, of this time,
-// has become too old. In the end it takes part by its weight alone.
-func (d *decision) unknownShare(at time.Time, last Share) Share {
-	if at.IsZero() || d.passed(at, forgetAfter*d.cfg.StaleAfter) {
+// share is the share of the gateway with this name that b bids.
+func (d *decision) share(name string, b *bearing) Share {
+	last, ok := d.view.Shares[name]
+	if !ok {
+		last = Share{Level: FullShare}
+	}
+	if b.load < 0 {
 		return Share{Level: FullShare}
 	}
-	return last
-}
-
-// figure returns the last figure of g's load, and whether it is fresh.
-func (d *decision) figure(g *Gateway) (Load, bool) {
-	l, ok := d.view.Loads[g.Name]
-	if !ok || d.cfg.StaleAfter <= 0 {
-		return l, ok
+	at := d.now
+	if b.fresh {
+		at = b.figure.At
 	}
-	until := l.At.Add(d.cfg.StaleAfter)
-	if !d.now.Before(until) {
-		return l, false
+	next := nextShare(b.load, d.cfg.overload(), last, at, d.now)
+	if !next.Over && next.Level < FullShare {
+		d.again(next.Since.Add(backStep))
 	}
-	d.again(until)
-	return l, true
+	return next
 }
 
 // capacity returns how many sessions g can hold, 0 if that is unknown. The
@@ -91,39 +107,72 @@ func (c *Config) overload() float64 {
 	return c.Overload
 }
 
-// nextShare returns the share of a gateway with this load. Below overload
-// nothing moves. From there on it gets no newcomers while another gateway does;
-// among such its share follows what it has left, in steps wide enough that a
-// flicker moves nobody. When it has recovered it comes back step by step as its
-// load falls, and then keeps what it has.
-func nextShare(load, overload float64, last Share) Share {
+// How a gateway that was overloaded comes back.
+const (
+	backBand = 1. / 8           // of overload: that far below it a gateway has all of its weight again
+	backStep = 20 * time.Second // below overload at all, it gets another sixteenth each time this is over
+)
+
+// nextShare returns the share of a gateway with this load, by a figure of the
+// time at. Below overload nothing moves, and a single figure above moves nobody
+// either: by the second one in a row the gateway gets no newcomers while another
+// takes them. Among such its share follows what it has left, in steps wide
+// enough that a flicker moves nobody. When it has recovered it comes back step
+// by step as its load falls, or as time goes by, and then keeps what it has.
+func nextShare(load, overload float64, last Share, at, now time.Time) Share {
 	if load >= overload {
-		left := int(math.Ceil(FullShare * (1 - load) / (1 - overload + 1e-9)))
-		left = max(1, min(left, FullShare))
-		if d := left - last.Level; last.Over && -1 <= d && d <= 1 {
-			left = last.Level
-		}
-		return Share{left, true}
+		return overShare(load, overload, last, at)
 	}
+	last.High = time.Time{}
 	if last.Over {
-		last.Level = 0
+		last = Share{Since: now}
 	}
-	const band = 1. / 8 // of overload, in which a gateway comes back
-	back := int(FullShare * (overload - load) / (overload * band))
-	return Share{max(last.Level, min(back, FullShare)), false}
+	if last.Level == FullShare {
+		return last
+	}
+	byTime := last.Level + int(now.Sub(last.Since)/backStep)
+	byLoad := int(FullShare * (overload - load) / (overload * backBand))
+	if level := min(max(byTime, byLoad), FullShare); level > last.Level {
+		last.Level, last.Since = level, now
+	}
+	return last
+}
+
+// overShare is nextShare from overload on.
+func overShare(load, overload float64, last Share, at time.Time) Share {
+	if !last.Over && (last.High.IsZero() || !at.After(last.High)) {
+		if last.High.IsZero() {
+			last.High = at
+		}
+		return last
+	}
+	left := 1
+	if overload < 1 {
+		left = max(1, min(int(math.Ceil(FullShare*(1-load)/(1-overload)-1e-9)), FullShare))
+	}
+	if d := left - last.Level; last.Over && -1 <= d && d <= 1 {
+		left = last.Level
+	}
+	return Share{Level: left, Over: true, High: last.High}
 }
 
 // String says what b is, for a reason.
 func (b *bearing) String() string {
+	var s string
 	switch {
-	case !b.known && b.figure.At.IsZero():
+	case b.figure.At.IsZero() && b.load < 0:
 		return ""
-	case !b.known:
+	case !b.fresh && b.load < 0:
 		return "load unknown: the last " + b.figure.Source + " is too old"
+	case b.figure.At.IsZero():
+		s = fmt.Sprintf("load unknown, taken as %.0f %% like the others'", 100*b.load)
+	case !b.fresh:
+		s = fmt.Sprintf("load unknown since %s, taken as %.0f %%", b.figure.At.UTC().Format(time.TimeOnly+"Z"), 100*b.load)
 	case b.load < 0:
 		return fmt.Sprintf("%d sessions by %s, capacity unknown", b.figure.Sessions, b.figure.Source)
+	default:
+		s = fmt.Sprintf("load %.0f %% by %s", 100*b.load, b.figure.Source)
 	}
-	s := fmt.Sprintf("load %.0f %% by %s", 100*b.load, b.figure.Source)
 	switch {
 	case b.share.Over:
 		s += ", overloaded"

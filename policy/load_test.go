@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"math"
 	"net/netip"
 	"strings"
 	"testing"
@@ -10,7 +11,9 @@ import (
 )
 
 func TestAShareFollowsTheLoad(t *testing.T) {
-	full, over := Share{Level: FullShare}, func(level int) Share { return Share{level, true} }
+	first, second := start.Add(-10*time.Second), start.Add(-5*time.Second)
+	full, seen := Share{Level: FullShare}, Share{Level: FullShare, High: first}
+	over := func(level int) Share { return Share{Level: level, Over: true, High: first} }
 	for name, tc := range map[string]struct {
 		load float64
 		last Share
@@ -18,18 +21,22 @@ func TestAShareFollowsTheLoad(t *testing.T) {
 	}{
 		"idle":                               {0, full, full},
 		"below overload nothing moves":       {0.899, full, full},
-		"at overload":                        {0.9, full, over(16)},
-		"half of what is left is used":       {0.95, full, over(8)},
+		"at overload, by one figure":         {0.9, full, Share{Level: FullShare, High: second}},
+		"by two":                             {0.9, seen, over(16)},
+		"two, but not in a row":              {0.89, seen, full},
+		"half of what is left is used":       {0.95, seen, over(8)},
 		"a flicker moves nobody":             {0.956, over(8), over(8)},
 		"more than a flicker":                {0.97, over(8), over(5)},
-		"full":                               {1, full, over(1)},
-		"beyond full":                        {1.7, full, over(1)},
-		"just below again: no newcomers yet": {0.899, over(16), Share{Level: 0}},
-		"on the way back":                    {0.85, over(16), Share{Level: 7}},
-		"higher again, but below overload: it stays": {0.88, Share{Level: 7}, Share{Level: 7}},
-		"recovered": {0.78, Share{Level: 7}, full},
+		"full":                               {1, seen, over(1)},
+		"beyond full":                        {1.7, seen, over(1)},
+		"just below again: no newcomers yet": {0.899, over(16), Share{Level: 0, Since: start}},
+		"on the way back":                    {0.85, over(16), Share{Level: 7, Since: start}},
+		"higher again, but below overload: it stays": {0.88, Share{Level: 7, Since: second}, Share{Level: 7, Since: second}},
+		"time goes by": {0.88, Share{Level: 7, Since: start.Add(-2 * backStep)}, Share{Level: 9, Since: start}},
+		"for long":     {0.88, Share{Level: 7, Since: start.Add(-time.Hour)}, Share{Level: 16, Since: start}},
+		"recovered":    {0.78, Share{Level: 7, Since: second}, Share{Level: 16, Since: start}},
 	} {
-		if got := nextShare(tc.load, 0.9, tc.last); got != tc.want {
+		if got := nextShare(tc.load, 0.9, tc.last, second, start); got != tc.want {
 			t.Errorf("%s: want %+v, got %+v", name, tc.want, got)
 		}
 	}
@@ -38,15 +45,18 @@ func TestAShareFollowsTheLoad(t *testing.T) {
 func TestAShareMovesOnlyWhereTheRuleSays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		overload := rapid.Float64Range(0.01, 1).Draw(t, "overload")
-		last := Share{Level: FullShare}
+		last, at := Share{Level: FullShare}, start
 		for range 50 {
 			load := rapid.Float64Range(0, 1.5).Draw(t, "load")
-			is := nextShare(load, overload, last)
+			at = at.Add(time.Duration(rapid.Int64Range(1, int64(time.Minute)).Draw(t, "later")))
+			is := nextShare(load, overload, last, at, at)
 			switch {
 			case is.Level < 0 || is.Level > FullShare || is.Over && is.Level == 0:
 				t.Fatalf("%v after %v at load %v of %v", is, last, load, overload)
-			case is.Over != (load >= overload):
-				t.Fatalf("load %v of %v: over is %v", load, overload, is.Over)
+			case is.Over != (load >= overload && (last.Over || !last.High.IsZero())):
+				t.Fatalf("load %v of %v after %+v: over is %v", load, overload, last, is.Over)
+			case !is.Over && !last.Over && load >= overload && is.Level != last.Level:
+				t.Fatalf("a single figure moved %+v to %+v", last, is)
 			case !is.Over && !last.Over && is.Level < last.Level:
 				t.Fatalf("below overload it lost weight: %v after %v", is, last)
 			}
@@ -60,35 +70,46 @@ func TestAStaleFigureIsUnknownAndNeverIdle(t *testing.T) {
 	cfg.StaleAfter, cfg.Overload = 15*time.Second, 0.9
 	cfg.Gateways[0].Capacity = 100
 	view.Loads = map[string]Load{"gw0": {Sessions: 95, CPU: -1, At: start, Source: "report"}}
+	view.Shares = map[string]Share{"gw0": {Level: 5, Over: true}}
 	for _, tc := range []struct {
-		at     time.Duration
-		load   float64
-		burden string
-		picked string
-		next   time.Duration
+		at      time.Duration
+		load    float64
+		burden  string
+		reached bool
 	}{
-		{0, 0.95, "load 95 % by report, overloaded", "gw1", 15 * time.Second},
-		{15 * time.Second, noLoad, "load unknown: the last report is too old", "gw1", time.Minute},
-		{time.Minute, noLoad, "load unknown: the last report is too old", "gw0", 0},
+		{0, 0.95, "load 95 % by report, overloaded", false},
+		{15 * time.Second, noLoad, "load unknown since 00:00:00Z, taken as 95 %, overloaded", false},
+		{59 * time.Minute, noLoad, "load unknown since 00:00:00Z, taken as 95 %, overloaded", false},
+		{time.Hour, noLoad, "load unknown: the last report is too old", true},
 	} {
 		p := decide(cfg, view, tc.at)
 		g := p.Gateways[0]
-		if g.Load != tc.load || g.Burden != tc.burden {
-			t.Errorf("at %v: want %v %q, got %v %q", tc.at, tc.load, tc.burden, g.Load, g.Burden)
+		if g.Load != tc.load || g.Burden() != tc.burden {
+			t.Errorf("at %v: want %v %q, got %v %q", tc.at, tc.load, tc.burden, g.Load, g.Burden())
 		}
 		reached := map[string]bool{}
 		for n := range uint32(50) {
 			reached[p.Table.Pick(clientOf(n)).Gateway] = true
 		}
-		if reached["gw0"] != (tc.picked == "gw0") {
-			t.Errorf("at %v: gw0 reached: %v", tc.at, reached["gw0"])
+		if reached["gw0"] != tc.reached {
+			t.Errorf("at %v: want gw0 reached: %v, got %v", tc.at, tc.reached, reached["gw0"])
 		}
-		want := time.Time{}
-		if tc.next > 0 {
-			want = start.Add(tc.next)
+	}
+}
+
+func TestAGatewayOfUnknownLoadIsTakenAsTheOthersAreIfHalfOfAllAreKnown(t *testing.T) {
+	cfg, view := site()
+	cfg.Gateways = gateways(4)
+	for _, tc := range []struct {
+		known int
+		want  float64
+	}{{0, noLoad}, {1, noLoad}, {2, 0.8}, {3, 0.8}} {
+		view.Loads = map[string]Load{}
+		for _, g := range cfg.Gateways[:tc.known] {
+			view.Loads[g.Name] = Load{Sessions: 80, Capacity: 100, CPU: -1, At: start}
 		}
-		if !p.Next.Equal(want) {
-			t.Errorf("at %v: want the next decision at %v, got %v", tc.at, want, p.Next)
+		if got := decide(cfg, view, 0).Gateways[3].bearing.load; math.Abs(got-tc.want) > 1e-9 {
+			t.Errorf("%d of 4 known: want %v, got %v", tc.known, tc.want, got)
 		}
 	}
 }
@@ -101,8 +122,8 @@ func TestCPUCountsWhereItIsMore(t *testing.T) {
 	if g := p.Gateways[0]; g.Load != 0.97 {
 		t.Errorf("want 0.97, got %v", g.Load)
 	}
-	if g := p.Gateways[1]; g.Load != noLoad || g.Burden != "10 sessions by , capacity unknown" {
-		t.Errorf("without a capacity: got %v %q", g.Load, g.Burden)
+	if g := p.Gateways[1]; g.Load != noLoad || g.Burden() != "10 sessions by , capacity unknown" {
+		t.Errorf("without a capacity: got %v %q", g.Load, g.Burden())
 	}
 }
 
@@ -135,8 +156,11 @@ func TestAGatewayThatSaysItDrainsGetsNoNewcomers(t *testing.T) {
 	if g := decide(cfg, view, 0).Gateways[0]; g.Usable || g.Reason != "draining, as its own report says" {
 		t.Errorf("got %+v", g)
 	}
-	if g := decide(cfg, view, 15*time.Second).Gateways[0]; !g.Usable {
+	if g := decide(cfg, view, time.Minute).Gateways[0]; g.Usable {
 		t.Errorf("when nothing is heard of it any more: got %+v", g)
+	}
+	if g := decide(cfg, view, time.Hour).Gateways[0]; !g.Usable {
+		t.Errorf("long after: got %+v", g)
 	}
 }
 

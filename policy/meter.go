@@ -19,29 +19,45 @@ type meter struct {
 // been sent since.
 type gauge struct {
 	meter *meter
-	had   uint64 // sessions by the figure
-	base  uint64 // what the meter had counted by then
-	bound uint64 // sessions from which it takes nobody while another does
-	per   uint64 // what sessions are compared by: capacity or weight, above 0
+	had   uint64    // sessions by the figure
+	base  uint64    // what the meter had counted by then
+	bound [2]uint64 // sessions from which it takes nobody, by limit
+	per   uint64    // what sessions are compared by: capacity or weight, above 0
 }
 
 // unbounded is the bound of a gateway whose load or capacity is unknown.
 const unbounded = math.MaxUint64
 
 // sessions returns the sessions that are to be reckoned with.
-func (g *gauge) sessions() uint64 { return g.had + g.meter.sent.Load() - g.base }
+func (g *gauge) sessions() uint64 { return g.with(g.meter.sent.Load()) }
+
+// with returns the sessions if the meter shows sent. A meter of a table that is
+// older than the figure may show less than the base.
+func (g *gauge) with(sent uint64) uint64 { return g.had + sent - min(sent, g.base) }
+
+// limit is how full gateways may become.
+type limit int
+
+const (
+	calm limit = iota // up to the overload of the configuration
+	full              // up to their capacity
+)
 
 // room says whether the gateway takes one more.
-func (g *gauge) room() bool { return g.sessions() < g.bound }
+func (g *gauge) room(up limit) bool { return g.sessions() < g.bound[up] }
 
 // take counts one more client, and says false, counting none, if there is no
 // room for it.
-func (g *gauge) take() bool {
-	if g.had+g.meter.sent.Add(1)-g.base <= g.bound {
-		return true
+func (g *gauge) take(up limit) bool {
+	for {
+		sent := g.meter.sent.Load()
+		if g.with(sent) >= g.bound[up] {
+			return false
+		}
+		if g.meter.sent.CompareAndSwap(sent, sent+1) {
+			return true
+		}
 	}
-	g.meter.sent.Add(^uint64(0))
-	return false
 }
 
 // emptier says whether g is the emptier of the two.
@@ -51,25 +67,25 @@ func (g *gauge) emptier(than *gauge) bool {
 	return high < h || high == h && low < l
 }
 
-// gauge gives r the gauges of group, its targets. A gateway whose load is
-// unknown counts as loaded as the others are on average.
-func (r *ring) gauge(group []member, full float64, meters map[string]*meter) {
+// gauge gives r the gauges of group, its targets. A gateway without a fresh
+// figure has at least as many sessions as the others have on average.
+func (r *ring) gauge(group []member, overload float64, meters map[string]*meter) {
 	byCapacity := !slices.ContainsFunc(group, func(m member) bool { return m.capacity == 0 })
 	mean := meanLoad(group, byCapacity)
 	ids := 0
 	for _, m := range group {
-		g := gauge{meter: meters[m.target.Gateway], had: m.sessions, bound: unbounded, per: m.per(byCapacity)}
+		g := gauge{meter: meters[m.target.Gateway], had: m.sessions, bound: [2]uint64{unbounded, unbounded}, per: m.per(byCapacity)}
 		g.base = min(m.base, g.meter.sent.Load())
-		switch {
-		case !m.known:
-			g.had = uint64(mean * float64(g.per))
-		case m.capacity > 0:
-			g.bound = uint64(full * float64(m.capacity))
+		if !m.known {
+			g.had = max(m.sessions, uint64(mean*float64(g.per)))
+		}
+		if m.reckoned && m.capacity > 0 {
+			g.bound = [2]uint64{uint64(overload * float64(m.capacity)), m.capacity}
 		}
 		r.gauges = append(r.gauges, g)
 		ids = max(ids, int(g.meter.id)+1)
 	}
-	r.rooms, r.place = newRooms(len(group)), make([]uint16, ids)
+	r.rooms, r.place = [2]rooms{newRooms(len(group)), newRooms(len(group))}, make([]uint16, ids)
 	for id := range r.place {
 		r.place[id] = uint16(len(group))
 	}
@@ -159,16 +175,15 @@ func (r rooms) descend(level, i int) int {
 	return i
 }
 
-// memo remembers where the last clients were sent, so that a retransmission
-// gets the same answer though the loads have moved on. It forgets a client when
-// another one needs its place.
+// memo remembers a number for each of the last clients, by a hash. It forgets
+// one when another needs its place.
 type memo [1 << 16]atomic.Uint64
 
-// find returns the id of the meter of where the client with hash h was sent.
-func (m *memo) find(h uint64) (id uint16, ok bool) {
+// find returns the number that is remembered for h.
+func (m *memo) find(h uint64) (n uint16, ok bool) {
 	e := m[h>>48].Load()
 	return uint16(e), e != 0 && e>>16 == h&(1<<48-1)
 }
 
-// keep remembers where the client with hash h is sent.
-func (m *memo) keep(h uint64, id uint16) { m[h>>48].Store(h<<16 | uint64(id)) }
+// keep remembers n for h.
+func (m *memo) keep(h uint64, n uint16) { m[h>>48].Store(h<<16 | uint64(n)) }

@@ -70,6 +70,7 @@ type Config struct {
 	Seed       string        // keys the client hash; the same on all nodes of a service
 	Overload   float64       // load from which a gateway gets no newcomers while another is below, above 0, at most 1; 0: 1
 	StaleAfter time.Duration // age from which a Load counts as unknown; 0: never
+	TurnOff    bool          // clients that no usable gateway serves are told so while the node is in charge, else they get no answer
 	Site       Site
 	DrainWait  time.Duration
 	Settle     time.Duration
@@ -86,6 +87,7 @@ type Site struct {
 	Relief         float64       // mean load up to which, for ReliefFor, it is so no more; below Overload
 	ReliefFor      time.Duration // at least 0
 	WhenOverloaded SiteAction    // what the routes then do
+	WhenDark       SiteAction    // what the routes do when no gateway is usable any more; "": WithdrawSite
 	Hold           time.Duration // at least from one change for the better to the next, doubled with each relapse within RelapseWithin, up to MaxHold; 0: none
 }
 

@@ -67,6 +67,9 @@ func (d *decision) route(p netip.Prefix) RoutePlan {
 	case MakeWorse:
 		return RoutePlan{p, d.turn(last, Worse), d.plan.Site.String()}
 	}
+	if d.plan.Site.Fitness == Dark {
+		return RoutePlan{p, d.turn(last, Announced), d.plan.Site.String() + ", and when_dark keeps the route"}
+	}
 	return RoutePlan{p, d.turn(last, Announced), "in service"}
 }
 
@@ -90,6 +93,7 @@ func (d *decision) lower(p netip.Prefix, last RouteState, reason string, gracefu
 // turn returns last with the given wish, from now on if that is new.
 func (d *decision) turn(last RouteState, wish RouteWish) RouteState {
 	if last.Wish != wish {
+		last.Worse = last.Wish == Worse && wish == GracefulShutdown
 		last.Wish, last.Since = wish, d.now
 	}
 	last.Ever = last.Ever || wish.up()
@@ -145,10 +149,12 @@ func (d *decision) within(p netip.Prefix) []netip.Addr {
 	return all
 }
 
-// served says whether clients of p's family get a gateway.
+// served says whether clients of p's family get a gateway. Once they have, the
+// operator may want the route to stay though they don't.
 func (d *decision) served(p netip.Prefix) Fact {
 	if d.plan.Table.Serves(p.Addr()) {
 		return Fact{true, ""}
 	}
-	return Fact{false, "no usable gateway for " + familyOf(p.Addr()).String() + " clients"}
+	stays := d.plan.Site.Fitness == Dark && d.cfg.whenDark() != WithdrawSite && d.view.Routes[p].Ever
+	return Fact{stays, "no usable gateway for " + familyOf(p.Addr()).String() + " clients"}
 }

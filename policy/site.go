@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"hash/fnv"
+	"math"
 	"time"
 )
 
@@ -19,20 +20,22 @@ const (
 
 // SiteState is a site's fitness and its past.
 type SiteState struct {
-	Fitness  Fitness // "": no gateway has been usable yet
-	Since    time.Time
-	High     time.Time // since when the mean load has been at Overload or above; zero: it is not
-	Low      time.Time // since when it has been unknown, or at Relief or below; zero: it is not
-	Clear    time.Time // since when nothing speaks against coming back; zero: something does
-	Returned time.Time // when it came back last
-	Relapses int       // unfit again within RelapseWithin of having come back, in a row
+	Fitness    Fitness // "": no gateway has been usable yet
+	Since      time.Time
+	Load       float64   // mean of the usable gateways' by weight, smoothed; 0 to 1 and more
+	LoadAt     time.Time // when that was; zero: it is unknown
+	High       time.Time // since when Load has been at Overload or above; zero: it is not
+	Low        time.Time // since when it has been at Relief or below, or unknown; zero: it is not
+	Overloaded bool      // whatever Fitness is: High for long enough, and not Low for long enough since
+	Clear      time.Time // since when nothing speaks against coming back; zero: something does
+	Returned   time.Time // when it came back last
+	Relapses   int       // unfit again within RelapseWithin of having come back, in a row
 }
 
 // SitePlan says how fit the site is.
 type SitePlan struct {
 	SiteState
-	Usable int     // gateways
-	Load   float64 // mean of the usable gateways' by weight, 0 to 1 and more; below 0: unknown
+	Usable int // gateways
 	Reason string
 }
 
@@ -41,44 +44,60 @@ type SitePlan struct {
 // never swing against each other.
 func (d *decision) site() SitePlan {
 	p := SitePlan{SiteState: d.view.Site}
-	p.Usable, p.Load = d.usableNow()
-	d.clock(&p)
+	d.weigh(&p)
 	cause := d.cause(&p)
 	switch {
-	case cause != Fit && p.Fitness == "" && cause == Dark:
+	case cause == Dark && p.Fitness == "":
 		p.Reason = "no gateway has been usable yet"
 	case cause != Fit:
 		d.fall(&p, cause)
 	case p.Fitness == Fit || p.Fitness == "":
 		d.enter(&p, Fit)
-		p.Reason = fmt.Sprintf("%d usable gateways, %s", p.Usable, loadInWords(p.Load))
+		p.Reason = p.figures()
 	default:
 		d.rise(&p)
 	}
 	return p
 }
 
-// usableNow counts the gateways that take newcomers, and finds their mean load.
-func (d *decision) usableNow() (usable int, load float64) {
+// weigh counts the usable gateways and finds their mean load.
+func (d *decision) weigh(p *SitePlan) {
 	sum, weight := 0.0, 0
-	for i := range d.plan.Gateways {
-		g := &d.plan.Gateways[i]
-		if !g.Usable {
+	for i := range d.standing {
+		s := &d.standing[i]
+		if !s.usable[ipv4] && !s.usable[ipv6] {
 			continue
 		}
-		usable++
-		if g.Load >= 0 {
-			sum, weight = sum+g.Load*float64(d.cfg.Gateways[i].Weight), weight+d.cfg.Gateways[i].Weight
+		p.Usable++
+		if load := s.bearing.load; load >= 0 {
+			sum, weight = sum+load*float64(d.cfg.Gateways[i].Weight), weight+d.cfg.Gateways[i].Weight
 		}
 	}
 	if weight == 0 {
-		return usable, noLoad
+		p.LoadAt = time.Time{}
+	} else {
+		d.smooth(p, sum/float64(weight))
 	}
-	return usable, sum / float64(weight)
+	d.clock(p)
 }
 
-// clock keeps since when the load is high or low.
+// smoothing is the time constant of the mean load: 63 % of a change has had its
+// effect after that, so that a single figure stops no clock.
+const smoothing = 10 * time.Second
+
+// smooth takes the present mean load in.
+func (d *decision) smooth(p *SitePlan, load float64) {
+	if p.LoadAt.IsZero() {
+		p.Load = load
+	} else {
+		p.Load += (load - p.Load) * -math.Expm1(-float64(d.now.Sub(p.LoadAt))/float64(smoothing))
+	}
+	p.LoadAt = d.now
+}
+
+// clock keeps since when the load is high or low, and what follows from it.
 func (d *decision) clock(p *SitePlan) {
+	s := &d.cfg.Site
 	since := func(t *time.Time, now bool) {
 		switch {
 		case !now:
@@ -87,29 +106,54 @@ func (d *decision) clock(p *SitePlan) {
 			*t = d.now
 		}
 	}
-	since(&p.High, d.cfg.Site.Overload > 0 && p.Load >= d.cfg.Site.Overload)
-	since(&p.Low, p.Load <= d.cfg.Site.Relief)
+	since(&p.High, s.Overload > 0 && !p.LoadAt.IsZero() && p.Load >= s.Overload)
+	since(&p.Low, p.LoadAt.IsZero() || p.Load <= s.Relief)
+	switch {
+	case s.Overload <= 0:
+		p.Overloaded = false
+	case p.Overloaded:
+		p.Overloaded = !d.passed(p.Low, s.ReliefFor)
+	default:
+		p.Overloaded = d.passed(p.High, s.OverloadFor)
+	}
 }
 
-// cause says what speaks against the site, Fit if nothing does.
+// cause says what speaks against the site, Fit if nothing does. Of two things
+// it is the one that asks more of the routes.
 func (d *decision) cause(p *SitePlan) Fitness {
 	s := &d.cfg.Site
+	short := p.Usable < s.MinGateways && (p.Fitness != "" || !d.pending())
 	switch {
 	case p.Usable == 0:
 		return Dark
-	case p.Usable < s.MinGateways:
-		p.Reason = fmt.Sprintf("%d usable gateways, fewer than %d", p.Usable, s.MinGateways)
-		return Short
-	case s.Overload <= 0:
-		return Fit
-	case p.Fitness == Overloaded && !d.passed(p.Low, s.ReliefFor):
-		p.Reason = fmt.Sprintf("overloaded: %s, not at %.0f %% or less for %v yet", loadInWords(p.Load), 100*s.Relief, s.ReliefFor)
+	case short && p.Overloaded:
+		if s.WhenShort.severity() > s.WhenOverloaded.severity() {
+			return Short
+		}
 		return Overloaded
-	case d.passed(p.High, s.OverloadFor):
-		p.Reason = fmt.Sprintf("overloaded: %s, at %.0f %% or more for %v", loadInWords(p.Load), 100*s.Overload, s.OverloadFor)
+	case short:
+		return Short
+	case p.Overloaded:
 		return Overloaded
 	}
 	return Fit
+}
+
+// severity orders the actions.
+func (a SiteAction) severity() int {
+	return map[SiteAction]int{MakeWorse: 1, WithdrawSite: 2}[a]
+}
+
+// pending says whether some gateway has not been heard of yet, as at the start.
+func (d *decision) pending() bool {
+	for i := range d.cfg.Gateways {
+		for _, a := range d.cfg.Gateways[i].Addresses {
+			if h, ok := d.view.Health[a]; !ok || h.State == Unknown {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // passed says whether it is for long enough after since, and asks for another
@@ -136,8 +180,14 @@ func (d *decision) fall(p *SitePlan, cause Fitness) {
 	}
 	p.Clear = time.Time{}
 	d.enter(p, cause)
-	if cause == Dark {
+	s := &d.cfg.Site
+	switch cause {
+	case Dark:
 		p.Reason = "no gateway is usable"
+	case Short:
+		p.Reason = fmt.Sprintf("fewer than %d usable gateways: %s", s.MinGateways, p.figures())
+	case Overloaded:
+		p.Reason = fmt.Sprintf("mean load was %.0f %% for %v, and has not been %.0f %% or less for %v: %s", 100*s.Overload, s.OverloadFor, 100*s.Relief, s.ReliefFor, p.figures())
 	}
 }
 
@@ -148,12 +198,12 @@ func (d *decision) rise(p *SitePlan) {
 	}
 	hold := d.hold(p.Relapses)
 	if !d.passed(p.Clear, hold) {
-		p.Reason = fmt.Sprintf("%s until a moment ago, and held down for %v from then on after %d relapses", p.Fitness, hold.Round(time.Second), p.Relapses)
+		p.Reason = fmt.Sprintf("no longer %s, but held down for %v after %d relapses: %s", p.Fitness, hold.Round(time.Second), p.Relapses, p.figures())
 		return
 	}
 	p.Clear, p.Returned = time.Time{}, d.now
 	d.enter(p, Fit)
-	p.Reason = fmt.Sprintf("fit again: %d usable gateways, %s", p.Usable, loadInWords(p.Load))
+	p.Reason = p.figures()
 }
 
 // hold returns for how long a site stays down that has had so many relapses:
@@ -176,11 +226,19 @@ func (d *decision) enter(p *SitePlan, f Fitness) {
 	}
 }
 
+// figures says how many gateways are usable and how loaded they are.
+func (p *SitePlan) figures() string {
+	if p.LoadAt.IsZero() {
+		return fmt.Sprintf("%d usable, load unknown", p.Usable)
+	}
+	return fmt.Sprintf("%d usable, mean load %.0f %%", p.Usable, 100*p.Load)
+}
+
 // String says how fit the site is, without figures that come and go.
 func (p *SitePlan) String() string {
-	words := map[Fitness]string{Fit: "site is fit", Short: "site is short of usable gateways", Overloaded: "site is overloaded", Dark: "site had no usable gateway"}[p.Fitness]
+	words := map[Fitness]string{Fit: "site is fit", Short: "site is short of usable gateways", Overloaded: "site is overloaded", Dark: "site has no usable gateway"}[p.Fitness]
 	if !p.Clear.IsZero() {
-		words += ", and is held down a while after that"
+		words += " until a moment ago, and is held down for a while"
 	}
 	return words
 }
@@ -193,15 +251,15 @@ func (d *decision) action() SiteAction {
 	case Overloaded:
 		return d.cfg.Site.WhenOverloaded
 	case Dark:
-		return WithdrawSite
+		return d.cfg.whenDark()
 	}
 	return Ignore
 }
 
-// loadInWords says what the mean load is.
-func loadInWords(load float64) string {
-	if load < 0 {
-		return "load unknown"
+// whenDark is what the routes do when no gateway is usable any more.
+func (c *Config) whenDark() SiteAction {
+	if c.Site.WhenDark == "" {
+		return WithdrawSite
 	}
-	return fmt.Sprintf("mean load %.0f %%", 100*load)
+	return c.Site.WhenDark
 }

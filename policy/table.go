@@ -32,6 +32,9 @@ const (
 	ipv6
 )
 
+// families are all of them.
+var families = [...]family{ipv4, ipv6}
+
 // familyOf returns a's family.
 func familyOf(a netip.Addr) family {
 	if a.Is4() {
@@ -51,51 +54,58 @@ func (t *Target) String() string {
 // poolTable is a pool's gateways as its clients meet them.
 type poolTable struct {
 	name    string
-	members []string
-	chains  [2][]*ring // by family; those that are tried one after the other, none of them empty
+	members []int      // indices of the configuration's gateways, by name
+	chains  [2][]stage // by family; tried one after the other
 }
 
 // Table says where each client goes. It is immutable, but for the counts of
 // the clients that it has sent: any number of goroutines may use it. The zero
 // Table serves nobody.
 type Table struct {
-	k0, k1  uint64
-	key     Key
-	anycast []netip.Addr
-	pools   []poolTable
-	bySrc   *bart.Table[int] // index into pools; nil: there are no source prefixes
-	rest    int              // index of the pool of clients that no prefix claims; -1: none
-	made    map[string]slots // by fingerprint, for the next table to take over
-	before  map[string]slots // those of the table before: a flap makes nothing anew
-	meters  map[string]*meter
-	memo    *memo
+	k0, k1   uint64
+	key      Key
+	anycast  []netip.Addr
+	pools    []poolTable
+	bySrc    *bart.Table[int] // index into pools; nil: there are no source prefixes
+	rest     int              // index of the pool of clients that no prefix claims; -1: none
+	made     map[string]slots // by fingerprint, for the next table to take over
+	before   map[string]slots // those of the table before: a flap makes nothing anew
+	meters   map[string]*meter
+	memo     *memo  // where clients were sent
+	counted  *memo  // which sources were counted by which table
+	epoch    uint16 // of this table, for counted
+	turnsOff bool
 }
 
 // Pick returns the gateway for c, or nil if no usable gateway serves it, and
-// counts c as sent there. By weights alone the same table gives the same client
-// the same gateway; where loads count, it does so while it remembers the client
-// by its SPI, for retransmissions. A client that comes back from where it was
-// sent gets another one, as far as there is one. Pick allocates nothing and
+// counts c as sent there: each source once, for whoever forges the initiator's
+// SPI must not fill a gateway in our books. By weights alone the same table gives the
+// same client the same gateway; where loads count, it does so while it remembers
+// the client by its SPI, for retransmissions. A client that comes back from where
+// it was sent gets another one, as far as there is one. Pick allocates nothing and
 // takes the same time for any number of gateways.
 func (t *Table) Pick(c Client) *Target { return t.pick(c, true) }
 
 // Peek returns what Pick would, and changes nothing.
 func (t *Table) Peek(c Client) *Target { return t.pick(c, false) }
 
-// pick is Pick, or Peek if it is not to count.
-func (t *Table) pick(c Client, count bool) *Target {
+// pick is Pick, or Peek if the client is not sent.
+func (t *Table) pick(c Client, sent bool) *Target {
 	chain := t.chain(c.Source)
 	if len(chain) == 0 {
 		return nil
 	}
 	h := t.hash(c)
-	r := chain[0]
+	r := chain[0].ring
 	first := r.at(h)
 	back := t.failed(c.From, &r.targets[first])
 	if r.gauges == nil && !back {
 		return &r.targets[first]
 	}
-	q := query{from: c.From, known: knownBy(h, c.SPI), count: count}
+	q := query{from: c.From, known: knownBy(h, c.SPI), sent: sent, count: sent}
+	if q.source = h; t.key == BySourceSPI {
+		q.source = t.hashOf(Client{Source: c.Source})
+	}
 	if back {
 		q.avoid = r.targets[first].Gateway
 		if t.own(c.From) { // each attempt of its has another SPI, and may reach another gateway
@@ -107,23 +117,32 @@ func (t *Table) pick(c Client, count bool) *Target {
 
 // search goes through chain for what suits q: where the client was sent before,
 // else the first that has room, else, as if all had room, the first of all.
-func (t *Table) search(chain []*ring, h uint64, q *query) *Target {
+func (t *Table) search(chain []stage, h uint64, q *query) *Target {
 	if id, ok := t.memo.find(q.known); ok {
-		for _, r := range chain {
-			if i := r.remembered(id, q); i >= 0 {
-				return &r.targets[i]
+		for _, s := range chain {
+			if i := s.remembered(id, q); i >= 0 {
+				return &s.targets[i]
 			}
 		}
 	}
-	for _, r := range chain {
-		if i := r.find(h, q); i >= 0 {
-			return t.sent(r, i, q)
+	q.count = q.count && !t.hasCounted(q.source)
+	for _, s := range chain {
+		q.up = s.up
+		if i := s.find(h, q); i >= 0 {
+			return t.sent(s.ring, i, q)
 		}
 	}
-	r := chain[0]
+	r := chain[0].ring
 	i := r.any(h, q)
 	r.count(i, q)
 	return t.sent(r, i, q)
+}
+
+// hasCounted says whether this table has counted a client from the source with
+// this hash.
+func (t *Table) hasCounted(source uint64) bool {
+	epoch, ok := t.counted.find(source)
+	return ok && epoch == t.epoch
 }
 
 // knownBy is the hash by which a client is remembered.
@@ -134,8 +153,11 @@ func knownBy(h, spi uint64) uint64 {
 
 // sent returns target i of r, and remembers that q's client was sent there.
 func (t *Table) sent(r *ring, i int, q *query) *Target {
-	if q.count && r.gauges != nil {
+	if q.sent && r.gauges != nil {
 		t.memo.keep(q.known, r.gauges[i].meter.id)
+	}
+	if q.count {
+		t.counted.keep(q.source, t.epoch)
 	}
 	return &r.targets[i]
 }
@@ -170,13 +192,16 @@ func (t *Table) failed(from netip.Addr, target *Target) bool {
 // own says whether a is an anycast address of this node.
 func (t *Table) own(a netip.Addr) bool { return slices.Contains(t.anycast, a) }
 
+// TurnsOff says whether clients that Pick has nothing for are to be told so.
+func (t *Table) TurnsOff() bool { return t.turnsOff }
+
 // Serves says whether any client of a's family gets a gateway.
 func (t *Table) Serves(a netip.Addr) bool {
 	return slices.ContainsFunc(t.pools, func(p poolTable) bool { return len(p.chains[familyOf(a)]) > 0 })
 }
 
-// chain returns the rings that serve clients from src; none if no pool claims them.
-func (t *Table) chain(src netip.Addr) []*ring {
+// chain returns the stages that serve clients from src; none if no pool claims them.
+func (t *Table) chain(src netip.Addr) []stage {
 	p := t.pool(src)
 	if p == nil {
 		return nil
@@ -202,6 +227,14 @@ func (t *Table) pool(src netip.Addr) *poolTable {
 // its IPv6 /64, and with BySourceSPI its SPI. It is the same in every process
 // that has the same seed.
 func (t *Table) hash(c Client) uint64 {
+	if t.key != BySourceSPI {
+		c.SPI = 0
+	}
+	return t.hashOf(c)
+}
+
+// hashOf is the keyed hash of c's source and SPI.
+func (t *Table) hashOf(c Client) uint64 {
 	var b [24]byte
 	if c.Source.Is4() {
 		a := c.Source.As4()
@@ -211,8 +244,6 @@ func (t *Table) hash(c Client) uint64 {
 		a := c.Source.As16()
 		copy(b[:], a[:8])
 	}
-	if t.key == BySourceSPI {
-		binary.BigEndian.PutUint64(b[16:], c.SPI)
-	}
+	binary.BigEndian.PutUint64(b[16:], c.SPI)
 	return siphash.Hash(t.k0, t.k1, b[:])
 }

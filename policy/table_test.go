@@ -24,12 +24,20 @@ func gateways(n int) []Gateway {
 	return out
 }
 
-// everyUp admits each gateway by its address.
-func everyUp(g *Gateway, f family) (member, bool) {
+// everyUp admits each gateway of cfg by its address.
+func everyUp(cfg *Config) admission {
+	return func(i int, f family) (member, bool) { return byAddress(&cfg.Gateways[i], f) }
+}
+
+// byAddress admits g if it has an address of family f.
+func byAddress(g *Gateway, f family) (member, bool) {
 	a, ok := g.family(f)
 	other, _ := g.family(1 - f)
 	return member{target: Target{Gateway: g.Name, Addr: a, Other: other}, weight: g.Weight, self: g.Self, share: Share{Level: FullShare}}, ok
 }
+
+// tableOf returns the table of cfg when every gateway is up.
+func tableOf(cfg *Config) *Table { return newTable(cfg, everyUp(cfg), nil) }
 
 // clientOf returns an IPv4 client by number.
 func clientOf(n uint32) Client {
@@ -39,7 +47,7 @@ func clientOf(n uint32) Client {
 func TestWeightsAreObeyed(t *testing.T) {
 	gws := gateways(4)
 	gws[0].Weight, gws[1].Weight, gws[2].Weight, gws[3].Weight = 100, 200, 300, 0
-	table := newTable(&Config{Gateways: gws}, everyUp, nil)
+	table := tableOf(&Config{Gateways: gws})
 	const clients = 100_000
 	got := map[string]float64{}
 	for n := range uint32(clients) {
@@ -60,10 +68,10 @@ func TestOnlyTheClientsOfAGatewayThatLeavesMove(t *testing.T) {
 			gws[i].Weight = rapid.IntRange(1, 1000).Draw(t, "weight")
 		}
 		gone := fmt.Sprintf("gw%d", rapid.IntRange(0, n-1).Draw(t, "gone"))
-		before := newTable(&Config{Gateways: gws}, everyUp, nil)
-		after := newTable(&Config{Gateways: gws}, func(g *Gateway, f family) (member, bool) {
-			target, ok := everyUp(g, f)
-			return target, ok && g.Name != gone
+		before := tableOf(&Config{Gateways: gws})
+		after := newTable(&Config{Gateways: gws}, func(i int, f family) (member, bool) {
+			m, ok := byAddress(&gws[i], f)
+			return m, ok && gws[i].Name != gone
 		}, before)
 		for n := range uint32(2000) {
 			was, is := before.Pick(clientOf(n*40503)).Gateway, after.Pick(clientOf(n*40503)).Gateway
@@ -77,8 +85,8 @@ func TestOnlyTheClientsOfAGatewayThatLeavesMove(t *testing.T) {
 func TestTwoNodesAgreeWhateverTheOrderOfTheirGateways(t *testing.T) {
 	a, b := gateways(5), gateways(5)
 	b[0], b[4] = b[4], b[0]
-	ta, tb := newTable(&Config{Gateways: a}, everyUp, nil), newTable(&Config{Gateways: b}, everyUp, nil)
-	other := newTable(&Config{Gateways: a, Seed: "other"}, everyUp, nil)
+	ta, tb := tableOf(&Config{Gateways: a}), tableOf(&Config{Gateways: b})
+	other := tableOf(&Config{Gateways: a, Seed: "other"})
 	moved := 0
 	for n := range uint32(1000) {
 		c := clientOf(n)
@@ -97,7 +105,7 @@ func TestTwoNodesAgreeWhateverTheOrderOfTheirGateways(t *testing.T) {
 // TestPickIsTheSameInEveryRelease holds the hash: nodes of two releases side
 // by side must agree while an upgrade goes on.
 func TestPickIsTheSameInEveryRelease(t *testing.T) {
-	table := newTable(&Config{Gateways: gateways(16)}, everyUp, nil)
+	table := tableOf(&Config{Gateways: gateways(16)})
 	for src, want := range map[string]string{
 		"192.0.2.1": "gw8", "192.0.2.2": "gw10", "192.0.2.3": "gw4", "2001:db8::1": "gw10", "2001:db8:0:7::1": "gw9",
 	} {
@@ -109,9 +117,9 @@ func TestPickIsTheSameInEveryRelease(t *testing.T) {
 
 func TestWhatMakesAClientTheSame(t *testing.T) {
 	cfg := &Config{Gateways: gateways(200), Key: BySource}
-	bySource := newTable(cfg, everyUp, nil)
+	bySource := tableOf(cfg)
 	cfg.Key = BySourceSPI
-	bySPI := newTable(cfg, everyUp, nil)
+	bySPI := tableOf(cfg)
 	pick := func(t *Table, src string, spi uint64) string {
 		return t.Pick(Client{Source: netip.MustParseAddr(src), SPI: spi}).Gateway
 	}
@@ -129,7 +137,7 @@ func TestWhatMakesAClientTheSame(t *testing.T) {
 func TestAClientThatComesBackGetsAnotherGateway(t *testing.T) {
 	anycast := netip.MustParseAddr("203.0.113.1")
 	cfg := &Config{Gateways: gateways(3), Addresses: []netip.Addr{anycast}}
-	table := newTable(cfg, everyUp, nil)
+	table := tableOf(cfg)
 	for n := range uint32(1000) {
 		c := clientOf(n)
 		first := *table.Pick(c)
@@ -156,7 +164,7 @@ func TestAClientThatComesBackGetsAnotherGateway(t *testing.T) {
 	uneven := gateways(2)
 	uneven[0].Weight, uneven[1].Weight = 990, 10
 	cfg.Gateways = uneven
-	table = newTable(cfg, everyUp, nil)
+	table = tableOf(cfg)
 	for n := range uint32(5000) {
 		c := clientOf(n)
 		first := *table.Pick(c)
@@ -165,7 +173,7 @@ func TestAClientThatComesBackGetsAnotherGateway(t *testing.T) {
 			t.Fatalf("weights 99 to 1: client %d was sent to %s again", n, first.Gateway)
 		}
 	}
-	alone := newTable(&Config{Gateways: gateways(1), Addresses: cfg.Addresses}, everyUp, nil)
+	alone := tableOf(&Config{Gateways: gateways(1), Addresses: cfg.Addresses})
 	if got := alone.Pick(Client{Source: netip.MustParseAddr("192.0.2.1"), From: anycast}); got == nil || got.Gateway != "gw0" {
 		t.Errorf("only one gateway: want it again, got %v", got)
 	}
@@ -196,7 +204,7 @@ func TestPoolsClaimClientsByLongestSourcePrefix(t *testing.T) {
 		"nobody is left for the rest":            {[]Pool{gold, inner}, 2, map[string]string{"192.0.2.1": "gold", "198.51.100.1": ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			table := newTable(&Config{Gateways: gateways(tc.n), Pools: tc.pools}, everyUp, nil)
+			table := tableOf(&Config{Gateways: gateways(tc.n), Pools: tc.pools})
 			for src, want := range tc.want {
 				got := ""
 				if p := table.pool(netip.MustParseAddr(src)); p != nil {
@@ -214,10 +222,10 @@ func TestSelfFirstSendsEveryoneToThisHostsGateway(t *testing.T) {
 	gws := gateways(3)
 	gws[1].Self = true
 	cfg := &Config{Gateways: gws, Choose: SelfFirst}
-	up := newTable(cfg, everyUp, nil)
-	down := newTable(cfg, func(g *Gateway, f family) (member, bool) {
-		target, ok := everyUp(g, f)
-		return target, ok && !g.Self
+	up := tableOf(cfg)
+	down := newTable(cfg, func(i int, f family) (member, bool) {
+		m, ok := byAddress(&gws[i], f)
+		return m, ok && !gws[i].Self
 	}, nil)
 	for n := range uint32(100) {
 		if got := up.Pick(clientOf(n)).Gateway; got != "gw1" {
@@ -236,7 +244,7 @@ func TestSelfFirstSendsEveryoneToThisHostsGateway(t *testing.T) {
 }
 
 func TestAnEmptyTableServesNobody(t *testing.T) {
-	for name, table := range map[string]*Table{"zero": {}, "no gateways": newTable(&Config{}, everyUp, nil)} {
+	for name, table := range map[string]*Table{"zero": {}, "no gateways": tableOf(&Config{})} {
 		if got := table.Pick(clientOf(1)); got != nil {
 			t.Errorf("%s: want nobody, got %v", name, got)
 		}
@@ -251,7 +259,7 @@ func TestPickAllocatesNothing(t *testing.T) {
 		Gateways: gateways(10), Addresses: []netip.Addr{netip.MustParseAddr("203.0.113.1")},
 		Pools: []Pool{{Name: "p", Gateways: []string{"gw0", "gw1"}, Sources: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}},
 	}
-	table := newTable(cfg, everyUp, nil)
+	table := tableOf(cfg)
 	in, out := Client{Source: netip.MustParseAddr("192.0.2.1")}, Client{Source: netip.MustParseAddr("2001:db8::1"), From: cfg.Addresses[0]}
 	if got := testing.AllocsPerRun(1000, func() { table.Pick(in); table.Pick(out) }); got != 0 {
 		t.Errorf("want 0 allocations, got %v", got)
@@ -260,7 +268,7 @@ func TestPickAllocatesNothing(t *testing.T) {
 
 func BenchmarkPick(b *testing.B) {
 	for _, n := range []int{2, 100, 10_000} {
-		table := newTable(&Config{Gateways: gateways(n)}, everyUp, nil)
+		table := tableOf(&Config{Gateways: gateways(n)})
 		b.Run(fmt.Sprintf("%d gateways", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for i := uint32(0); b.Loop(); i += 2654435761 {
@@ -275,7 +283,7 @@ func BenchmarkTable(b *testing.B) {
 		cfg := &Config{Gateways: gateways(n)}
 		b.Run(fmt.Sprintf("%d gateways", n), func(b *testing.B) {
 			for b.Loop() {
-				newTable(cfg, everyUp, nil)
+				tableOf(cfg)
 			}
 		})
 	}

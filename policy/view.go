@@ -37,19 +37,22 @@ type Own struct {
 
 // Load is what is known of a gateway's load.
 type Load struct {
-	Sessions int       // IKE SAs, half-open ones included
-	Capacity int       // sessions; 0: that of the configuration
-	CPU      float64   // share in use, 0 to 1; below 0: unknown
-	Draining bool      // the gateway itself wants no newcomers
-	At       time.Time // when it came in
-	Source   string    // who said so, in words: "VICI", "report"
-	Sent     uint64    // clients that Table.Sent counted for the gateway by then
+	Sessions int        // IKE SAs, half-open ones included
+	Capacity int        // sessions; 0: that of the configuration
+	CPU      float64    // share in use, 0 to 1; below 0: unknown
+	Draining bool       // the gateway itself wants no newcomers
+	At       time.Time  // when it came in
+	Source   string     // who said so, in words: "VICI", "report"
+	From     netip.Addr // where from; invalid: this host; unspecified: unknown
+	Sent     uint64     // clients that Table.Sent counted for the gateway by then
 }
 
 // Share is how much of its weight a gateway takes part with, as its load bids.
 type Share struct {
-	Level int  // sixteenths, 0 to FullShare
-	Over  bool // it is overloaded, and gets newcomers only while no other gateway takes them
+	Level int       // sixteenths, 0 to FullShare
+	Over  bool      // it is overloaded, and gets newcomers only while no other gateway takes them
+	High  time.Time // of the first figure at overload or above in a row; zero: the last was below
+	Since time.Time // when Level last rose, or began to wait for that
 }
 
 // FullShare is the Level of a gateway that takes part with all of its weight.
@@ -68,7 +71,7 @@ type Drain struct {
 type View struct {
 	Health   map[netip.Addr]Health // of gateway addresses
 	Loads    map[string]Load       // of gateways
-	Sent     map[string]uint64     // what Table.Sent counted a while ago for gateways whose load is unknown
+	Sent     map[string]uint64     // what Table.Sent counted a while ago, for gateways without a fresh Load
 	Drained  map[string]Drain      // gateways that take no newcomers
 	Own      map[netip.Addr]Own
 	Spoken   map[netip.Prefix]bool // announced by the speaker at some time since the start
@@ -101,6 +104,7 @@ type RouteState struct {
 	Wish  RouteWish
 	Since time.Time
 	Ever  bool // it was to be announced at some time since the daemon's start
+	Worse bool // before it was to be withdrawn gracefully, it was Worse
 }
 
 // Plan is what must be true, and why.
@@ -121,10 +125,14 @@ type GatewayPlan struct {
 	Usable bool
 	Pools  []string
 	Share  Share
-	Load   float64 // share of its capacity in use; below 0: unknown
+	Load   float64 // share of its capacity in use by a fresh figure; below 0: unknown
 	Reason string  // why it is usable or not
-	Burden string  // what its load comes to, in words; "": nothing is known of it
+
+	bearing bearing
 }
+
+// Burden says what the gateway's load comes to; "" if nothing is known of it.
+func (p *GatewayPlan) Burden() string { return p.bearing.String() }
 
 // AddressPlan says whether an address is to be on the host and answered from.
 type AddressPlan struct {

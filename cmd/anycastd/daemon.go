@@ -34,6 +34,7 @@ type daemon struct {
 	loads    *loads
 	speaker  *bgp.Speaker // nil: no neighbors
 	tasks    sync.WaitGroup
+	reloads  sync.Mutex // held by one that is under way
 
 	supervisor *supervisor
 }
@@ -43,7 +44,7 @@ func newDaemon(o *options, cfg *config.Config, log zerolog.Logger) *daemon {
 	d := &daemon{options: o, cfg: cfg, log: log}
 	d.front = ikefront.New(ikefront.Config{
 		Sockets: cfg.Sockets, Cookie: ikefront.CookieMode(cfg.Cookie), CookieAbove: cfg.CookieAbove,
-		CookieSecret: d.cookieSecret(), Refuse: cfg.Unsupported == "refuse", TurnOff: cfg.Unserved == "refuse", Bind: cfg.Bound,
+		CookieSecret: d.cookieSecret(), Refuse: cfg.Unsupported == "refuse", Bind: cfg.Bound,
 		SourceLimit: cfg.SourceLimit, ReplyLimit: cfg.ReplyLimit, ErrorLimit: cfg.ErrorLimit,
 		Notify: func() { d.loop.SocketsChanged() }, Holder: holder, UDPErrors: udpErrors,
 	}, d.part("ikefront"))

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/anycastd/anycastd/cmd/anycastd/internal/control"
 )
 
 // drainVerb takes a gateway, or this node, out for newcomers.
@@ -33,8 +35,8 @@ func drainVerb(o *options) *cobra.Command {
 			if lasting > 0 {
 				until = "for " + lasting.String()
 			}
-			_, err := fmt.Fprintf(c.OutOrStdout(), "%s is drained %s\n", drained(a), until)
-			return err
+			fmt.Fprintf(c.OutOrStdout(), "%s is drained %s\n", drained(a), until)
+			return o.warnOfNobody(c)
 		},
 	}
 	c.Flags().DurationVar(&lasting, "for", 0, "undo it by itself after this `TIME`, such as 30m")
@@ -70,6 +72,22 @@ func (o *options) change(c *cobra.Command, path string, query url.Values) error 
 		return err
 	}
 	return client.Do(c.Context(), "POST", path, query, &struct{}{})
+}
+
+// warnOfNobody says so if no gateway is left that takes newcomers.
+func (o *options) warnOfNobody(c *cobra.Command) error {
+	client, err := o.client(c)
+	if err != nil {
+		return err
+	}
+	var s control.Status
+	if err := client.Do(c.Context(), "GET", "/v1/status", nil, &s); err != nil {
+		return err
+	}
+	if s.Site.Usable == 0 {
+		fmt.Fprintln(c.ErrOrStderr(), "warning: no gateway takes newcomers now:", s.Reason)
+	}
+	return nil
 }
 
 // drained says what the arguments of a drain name.

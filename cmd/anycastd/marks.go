@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/anycastd/anycastd/cmd/anycastd/internal/control"
 )
@@ -15,30 +16,25 @@ import (
 // markStore keeps the operators' drain marks in a file.
 type markStore struct{ path string }
 
-// Load reads the marks. A file that is none of ours is put aside, so that
-// somebody can look at it and the next Save does not destroy it.
+// Load reads the marks. A file that can't be read or is none of ours is put
+// aside, so that somebody can look at it and no Save destroys it.
 func (s markStore) Load() (control.Marks, error) {
 	var m control.Marks
 	text, err := os.ReadFile(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
 	}
-	if err != nil {
-		return m, err
-	}
-	if err := json.Unmarshal(text, &m); err != nil {
-		aside := s.path + ".bad"
-		return control.Marks{}, fmt.Errorf("%s: %w (kept as %s)", s.path, err, filepath.Base(aside)+words(os.Rename(s.path, aside)))
-	}
-	return m, nil
-}
-
-// words is a second error in brackets, "" if there is none.
-func words(err error) string {
 	if err == nil {
-		return ""
+		err = json.Unmarshal(text, &m)
 	}
-	return " (" + err.Error() + ")"
+	if err == nil {
+		return m, nil
+	}
+	aside := s.path + time.Now().UTC().Format(".bad-20060102T150405Z")
+	if moved := os.Rename(s.path, aside); moved != nil {
+		return control.Marks{}, fmt.Errorf("%s: %w (and it can't be put aside: %w)", s.path, err, moved)
+	}
+	return control.Marks{}, fmt.Errorf("%s: %w (kept as %s)", s.path, err, filepath.Base(aside))
 }
 
 // Save writes the marks so that after a crash the file is the old or the new one.

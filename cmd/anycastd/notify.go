@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
@@ -15,6 +16,7 @@ import (
 type supervisor struct {
 	turns func(context.Context) error // returns nil when the control loop has answered
 	log   zerolog.Logger
+	gone  atomic.Bool // stopping has been said
 }
 
 // run says that the daemon is ready once the control loop answers, and from
@@ -44,7 +46,11 @@ func (s *supervisor) run(ctx context.Context) {
 }
 
 // ready says that the daemon works, for the first time or after a reload.
-func (s *supervisor) ready(status string) { s.say(systemd.SdNotifyReady + "\nSTATUS=" + status) }
+func (s *supervisor) ready(status string) {
+	if !s.gone.Load() {
+		s.say(systemd.SdNotifyReady + "\nSTATUS=" + status)
+	}
+}
 
 // reloading says that the configuration is being read; ready is to follow.
 func (s *supervisor) reloading() {
@@ -57,7 +63,10 @@ func (s *supervisor) reloading() {
 }
 
 // stopping says that the daemon has begun to go out of service.
-func (s *supervisor) stopping() { s.say(systemd.SdNotifyStopping + "\nSTATUS=going out of service") }
+func (s *supervisor) stopping() {
+	s.gone.Store(true)
+	s.say(systemd.SdNotifyStopping + "\nSTATUS=going out of service")
+}
 
 // say sends one message.
 func (s *supervisor) say(message string) {

@@ -258,6 +258,8 @@ func (d *daemon) Watch(clients netip.Prefix, perSecond int) (seen <-chan ikefron
 
 // Reload reads the configuration again. With faults the running one stays.
 func (d *daemon) Reload(ctx context.Context) error {
+	d.reloads.Lock() // a signal and a verb may come together
+	defer d.reloads.Unlock()
 	d.supervisor.reloading()
 	err := d.reload(ctx)
 	if err != nil {

@@ -5,13 +5,16 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // checker collects what is wrong with a document.
 type checker struct {
-	doc      *document
-	dir      string // where relative paths start
-	findings []*finding
+	doc *document
+	dir string // where relative paths start
+
+	staleAfter time.Duration // policy.stale_after
+	findings   []*finding
 }
 
 // finding is a fault or warning before it is put into lines and columns.

@@ -26,7 +26,6 @@ type Config struct {
 
 	Interface string // carries the anycast addresses
 	Policy    policy.Config
-	Unserved  string // drop or refuse: what a client gets for whom no gateway is usable
 
 	Ports        []uint16
 	Sockets      int    // per address and port, 0 to 1024; 0: one per CPU

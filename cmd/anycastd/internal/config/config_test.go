@@ -63,6 +63,7 @@ overload_for    = "1s"
 relief          = 0
 relief_for      = "0s"
 when_overloaded = "withdraw"
+when_dark = "ignore"
 hold            = "10m"
 
 [[gateway]]
@@ -149,7 +150,7 @@ http   = ""
 func fullConfig() *Config {
 	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
 	return &Config{
-		Name: "fra1", StateDir: "/srv/anycastd", Interface: "lo", Unserved: "refuse",
+		Name: "fra1", StateDir: "/srv/anycastd", Interface: "lo",
 		Policy: policy.Config{
 			Node:      "fra1",
 			Prefixes:  []netip.Prefix{prefix("203.0.113.0/24"), prefix("2001:db8:a::/48")},
@@ -170,7 +171,7 @@ func fullConfig() *Config {
 			Overload: 1, StaleAfter: time.Minute,
 			Site: policy.Site{
 				MinGateways: 2, WhenShort: policy.MakeWorse, Overload: 1.5, OverloadFor: time.Second,
-				WhenOverloaded: policy.WithdrawSite, Hold: 10 * time.Minute,
+				WhenOverloaded: policy.WithdrawSite, WhenDark: policy.Ignore, Hold: 10 * time.Minute,
 			},
 			Zones: []policy.Zone{{Name: "example.net.", Names: []string{"vpn.example.net."}, Gateways: true, TTL: 60}},
 		},
@@ -279,7 +280,7 @@ func TestLoad_defaults_what_is_left_out(t *testing.T) {
 	host, _ := os.Hostname()
 	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
 	want := &Config{
-		Name: host, StateDir: "/var/lib/anycastd", Interface: "anycast0", Unserved: "drop",
+		Name: host, StateDir: "/var/lib/anycastd", Interface: "anycast0",
 		Policy: policy.Config{
 			Node:      host,
 			Prefixes:  []netip.Prefix{prefix("203.0.113.1/32"), prefix("2001:db8::1/128"), prefix("198.51.100.0/24")},
@@ -288,7 +289,7 @@ func TestLoad_defaults_what_is_left_out(t *testing.T) {
 			Overload: 0.9, StaleAfter: 15 * time.Second,
 			Site: policy.Site{
 				WhenShort: policy.Ignore, Overload: 0.85, OverloadFor: 30 * time.Second, Relief: 0.6, ReliefFor: 5 * time.Minute,
-				WhenOverloaded: policy.Ignore, Hold: 10 * time.Second,
+				WhenOverloaded: policy.Ignore, WhenDark: policy.WithdrawSite, Hold: 10 * time.Second,
 			},
 		},
 		Ports: []uint16{500, 4500}, Cookie: "auto", CookieAbove: 20000, Unsupported: "drop", PortConflict: "fail",

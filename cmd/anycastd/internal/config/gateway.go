@@ -11,7 +11,8 @@ import (
 // policy checks [policy].
 func (c *checker) policy(raw *policyTable, cfg *Config) {
 	cfg.Policy.Choose, cfg.Policy.Key, cfg.Policy.Seed = policy.Choose(raw.Choose), policy.Key(raw.Key), raw.Seed
-	cfg.Policy.Overload, cfg.Policy.StaleAfter, cfg.Unserved = raw.Overload, raw.StaleAfter, raw.Unserved
+	c.staleAfter = raw.StaleAfter
+	cfg.Policy.Overload, cfg.Policy.StaleAfter, cfg.Policy.TurnOff = raw.Overload, raw.StaleAfter, raw.Unserved == "refuse"
 	if !(raw.Overload > 0 && raw.Overload <= 1) { // NaN included
 		c.fault("policy.overload", "policy.overload is %v; it takes more than 0, at most 1", raw.Overload)
 	}

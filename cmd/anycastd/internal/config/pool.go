@@ -17,7 +17,10 @@ func (c *checker) pools(raw []poolTable, cfg *Config) {
 	}
 	for i := range raw {
 		p, path := &raw[i], item("pool", i)
-		if c.word(path+".name", "pool.name", p.Name) {
+		switch {
+		case p.Name == policy.Everyone:
+			c.fault(path+".name", "pool.name: %s is what the gateways in no pool are called together", quote(p.Name)).suggest("give the pool another name")
+		case c.word(path+".name", "pool.name", p.Name):
 			names.add(p.Name, path+".name")
 		}
 		cfg.Policy.Pools = append(cfg.Policy.Pools, policy.Pool{

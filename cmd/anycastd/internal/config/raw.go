@@ -71,6 +71,7 @@ type siteTable struct {
 	Relief         float64       `toml:"relief" default:"0.6"`
 	ReliefFor      time.Duration `toml:"relief_for" default:"5m"`
 	WhenOverloaded string        `toml:"when_overloaded" default:"ignore" oneof:"ignore worse withdraw"`
+	WhenDark       string        `toml:"when_dark" default:"withdraw" oneof:"ignore worse withdraw"`
 	Hold           time.Duration `toml:"hold" default:"10s" range:"0s 10m"`
 }
 

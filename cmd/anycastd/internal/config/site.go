@@ -15,7 +15,7 @@ func (c *checker) site(raw *siteTable, worse *worseTable, cfg *Config) {
 	cfg.Policy.Site = policy.Site{
 		MinGateways: int(raw.MinGateways), WhenShort: policy.SiteAction(raw.WhenShort),
 		Overload: raw.Overload, OverloadFor: raw.OverloadFor, Relief: raw.Relief, ReliefFor: raw.ReliefFor,
-		WhenOverloaded: policy.SiteAction(raw.WhenOverloaded), Hold: raw.Hold,
+		WhenOverloaded: policy.SiteAction(raw.WhenOverloaded), WhenDark: policy.SiteAction(raw.WhenDark), Hold: raw.Hold,
 	}
 	if !(raw.Overload > 0 && raw.Overload <= maxMean) { // NaN included
 		c.fault("policy.site.overload", "policy.site.overload is %v; it takes more than 0, at most %d", raw.Overload, maxMean)
@@ -25,6 +25,7 @@ func (c *checker) site(raw *siteTable, worse *worseTable, cfg *Config) {
 	}
 	c.preferredLess("policy.site.when_short", raw.WhenShort, worse)
 	c.preferredLess("policy.site.when_overloaded", raw.WhenOverloaded, worse)
+	c.preferredLess("policy.site.when_dark", raw.WhenDark, worse)
 	c.shortage(raw, cfg)
 }
 

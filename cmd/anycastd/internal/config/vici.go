@@ -20,6 +20,10 @@ func (c *checker) vici(raw *gatewayTable, path string) VICI {
 	if raw.Capacity == 0 && !c.faulty(path+".capacity") {
 		c.warn(path+".vici", "the load of gateway %s can't be told without its capacity", quote(raw.Name)).suggest("add capacity = 20000, the sessions that it can hold")
 	}
+	if stale := c.staleAfter; raw.VICIEvery >= stale && !c.faulty(path+".vici_every") {
+		c.fault(path+".vici_every", "gateway.vici_every is %v, and a load is too old after %v: it would always be unknown", raw.VICIEvery, stale).
+			suggest("ask at least every %v, or raise policy.stale_after", stale/3)
+	}
 	return VICI{Network: network, Address: address, Every: raw.VICIEvery}
 }
 

@@ -200,7 +200,7 @@ func (l *Loop) applyRoutes() {
 		case policy.Worse:
 			want = append(want, bgp.Route{Prefix: r.Prefix, Attributes: l.cfg.BGP.Worse})
 		case policy.GracefulShutdown:
-			want = append(want, bgp.Route{Prefix: r.Prefix, Attributes: bgp.Attributes{Communities: []uint32{bgp.GracefulShutdown}}})
+			want = append(want, bgp.Route{Prefix: r.Prefix, Attributes: l.shutdown(r.Worse)})
 		}
 	}
 	same := func(a, b bgp.Route) bool { return a.Prefix == b.Prefix && a.Equal(b.Attributes) }
@@ -212,6 +212,17 @@ func (l *Loop) applyRoutes() {
 		}
 		l.routes.desire(want)
 	}
+}
+
+// shutdown are the attributes of a route that is soon to be withdrawn. One that
+// was worse stays so: a neighbor that does not know 65535:0 must not prefer it now.
+func (l *Loop) shutdown(worse bool) bgp.Attributes {
+	var a bgp.Attributes
+	if worse {
+		a = l.cfg.BGP.Worse
+	}
+	a.Communities = append(slices.Clone(a.Communities), bgp.GracefulShutdown)
+	return a
 }
 
 // applyRecords asks for the records that the plan wants published by now.

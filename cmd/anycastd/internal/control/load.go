@@ -2,6 +2,7 @@ package control
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -12,30 +13,47 @@ import (
 // inbox holds the loads that have come in since the loop looked last: with
 // thousands of gateways they come too often for a decision each.
 type inbox struct {
-	mu    sync.Mutex
-	loads map[string]policy.Load
+	mu       sync.Mutex
+	loads    map[figureOf]policy.Load
+	draining map[string]bool // who said so last
 }
 
+// figureOf says whose figure it is, and by whom.
+type figureOf struct{ gateway, source string }
+
 // put adds a load and says whether it is too urgent to wait: the gateway wants
-// no newcomers.
+// no more newcomers.
 func (b *inbox) put(gateway string, load policy.Load) (urgent bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.loads == nil {
-		b.loads = map[string]policy.Load{}
+		b.loads = map[figureOf]policy.Load{}
 	}
-	b.loads[gateway] = load
-	return load.Draining
+	b.loads[figureOf{gateway, load.Source}] = load
+	if b.draining[gateway] && !load.Draining && load.Source == report {
+		delete(b.draining, gateway)
+	}
+	if !load.Draining || b.draining[gateway] {
+		return false
+	}
+	if b.draining == nil {
+		b.draining = map[string]bool{}
+	}
+	b.draining[gateway] = true
+	return true
 }
 
 // take returns what is there and empties it.
-func (b *inbox) take() map[string]policy.Load {
+func (b *inbox) take() map[figureOf]policy.Load {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	loads := b.loads
 	b.loads = nil
 	return loads
 }
+
+// report is the source of figures that gateways send by themselves.
+const report = "report"
 
 // Loaded tells the loop of a gateway's load. It is proof of life, too.
 func (l *Loop) Loaded(gateway string, load policy.Load) {
@@ -48,28 +66,78 @@ func (l *Loop) Loaded(gateway string, load policy.Load) {
 }
 
 // Knows says whether there is a gateway of this name. Any goroutine may ask.
-func (l *Loop) Knows(gateway string) bool { return (*l.names.Load())[gateway] }
+func (l *Loop) Knows(gateway string) bool {
+	_, known := (*l.names.Load())[gateway]
+	return known
+}
 
 // takeLoads takes in the loads that have come, and says whether there are any.
 func (l *Loop) takeLoads() (any bool) {
-	for name, load := range l.inbox.take() {
-		i := slices.IndexFunc(l.cfg.Policy.Gateways, func(g policy.Gateway) bool { return g.Name == name })
-		if i < 0 {
+	for of, load := range l.inbox.take() {
+		i, known := (*l.names.Load())[of.gateway]
+		if !known {
 			continue // it has left the configuration meanwhile
 		}
-		l.view.Loads[name] = load
-		for _, at := range l.probedAt(&l.cfg.Policy.Gateways[i]) {
-			l.parts.Prober.Prove(at, load.At)
+		figures := l.figures[of.gateway]
+		if figures == nil {
+			figures = map[string]policy.Load{}
+			l.figures[of.gateway] = figures
 		}
+		figures[of.source] = load
+		l.view.Loads[of.gateway] = merged(figures)
+		l.prove(&l.cfg.Policy.Gateways[i], &load)
 		any = true
 	}
 	return any
 }
 
-// takeCounts keeps what had been sent to each gateway a while ago, which
-// gateways without known load are compared by. It says whether that matters.
+// merged puts together what is known of one gateway: the sessions by whoever
+// counted them last, all else by its own report, which alone tells that.
+func merged(figures map[string]policy.Load) policy.Load {
+	var all policy.Load
+	for _, f := range figures {
+		if f.At.After(all.At) {
+			all = f
+		}
+	}
+	if own, ok := figures[report]; ok {
+		all.Draining = own.Draining
+		if all.At.Sub(own.At) < ownHolds {
+			all.Capacity, all.CPU = own.Capacity, own.CPU
+		}
+	}
+	return all
+}
+
+// ownHolds is for how long a gateway's report counts beside figures by others.
+const ownHolds = 15 * time.Second
+
+// prove takes load as proof of life: of the address that it came from, or of all
+// if it came from this very host. What a gateway says over one path says nothing
+// of the others.
+func (l *Loop) prove(g *policy.Gateway, load *policy.Load) {
+	for _, at := range l.probedAt(g) {
+		if !load.From.IsValid() || load.From == at.Addr() {
+			l.parts.Prober.Prove(at, load.At)
+		}
+	}
+}
+
+// forgetLoad drops the figures of a gateway that was dead, unless they are
+// newer: what it held is gone with it.
+func (l *Loop) forgetLoad(a netip.Addr) {
+	for _, g := range l.cfg.Policy.Gateways {
+		if slices.Contains(g.Addresses, a) && time.Since(l.view.Loads[g.Name].At) >= l.cfg.Policy.StaleAfter {
+			delete(l.view.Loads, g.Name)
+			delete(l.figures, g.Name)
+		}
+	}
+}
+
+// takeCounts keeps what had been sent to each gateway a while ago, from which on
+// those without a fresh figure are reckoned with. It says whether that matters.
 func (l *Loop) takeCounts(now time.Time) bool {
-	if l.cfg.Policy.Choose != policy.LeastLoaded || now.Sub(l.countedAt) < l.cfg.Policy.StaleAfter {
+	if now.Sub(l.countedAt) < l.cfg.Policy.StaleAfter {
 		return false
 	}
 	l.countedAt = now

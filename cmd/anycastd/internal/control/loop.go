@@ -95,10 +95,11 @@ type Loop struct {
 	plan    policy.Plan
 	probes  map[netip.AddrPort]probe.State
 	pulses  map[netip.AddrPort]pulse
-	table   atomic.Pointer[policy.Table]    // that of view, for others to count by
-	names   atomic.Pointer[map[string]bool] // of the gateways
+	table   atomic.Pointer[policy.Table]   // that of view, for others to count by
+	names   atomic.Pointer[map[string]int] // of the gateways, with their indices
 	inbox   inbox
-	marking sync.Mutex // held while marks are changed and kept
+	marking chan struct{}                     // holds one while marks are changed and kept
+	figures map[string]map[string]policy.Load // of gateways, by source
 
 	markTrouble string            // why marks were lost
 	counted     map[string]uint64 // by gateway, at countedAt
@@ -125,6 +126,7 @@ func New(cfg *config.Config, parts Parts, log zerolog.Logger) *Loop {
 	l := &Loop{
 		parts: parts, log: log, events: make(chan func(), 1024), questions: make(chan func()), ended: make(chan struct{}),
 		probes: map[netip.AddrPort]probe.State{}, pulses: map[netip.AddrPort]pulse{}, zones: map[string]*zone{},
+		marking: make(chan struct{}, 1), figures: map[string]map[string]policy.Load{},
 	}
 	l.view.Routes = map[netip.Prefix]policy.RouteState{}
 	l.view.Own = map[netip.Addr]policy.Own{}
@@ -211,8 +213,9 @@ func (l *Loop) wait(ctx context.Context, beat <-chan time.Time) bool {
 
 // beat does what is due each second, and says whether it asks for a decision.
 func (l *Loop) beat() bool {
-	flooded, loaded, counted := l.takePulses(), l.takeLoads(), l.takeCounts(time.Now())
-	return flooded || loaded || counted
+	now := time.Now()
+	flooded, loaded, counted := l.takePulses(), l.takeLoads(), l.takeCounts(now)
+	return flooded || loaded || counted || l.expired(now) // the clock may have been set
 }
 
 // drainEvents takes what else has happened meanwhile, so that one decision

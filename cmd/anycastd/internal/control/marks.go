@@ -28,11 +28,13 @@ type MarkStore interface {
 // that nothing has changed, or what of that is not so.
 func (l *Loop) Drain(ctx context.Context, gateway, reason string, lasting time.Duration) error {
 	return l.mark(ctx, gateway, func() error {
-		d := policy.Drain{Reason: reason, Since: time.Now()}
+		d := policy.Drain{Reason: reason, Since: time.Now().Round(0)} // by the wall clock, as after a restart
+		event := l.log.Warn().Str("gateway", gateway).Str("reason", reason)
 		if lasting > 0 {
 			d.Until = d.Since.Add(lasting)
+			event = event.Time("until", d.Until)
 		}
-		l.log.Warn().Str("gateway", gateway).Str("reason", reason).Time("until", d.Until).Msg("drain")
+		event.Msg("drain")
 		if gateway == "" {
 			l.view.Node = &d
 			return nil
@@ -63,15 +65,19 @@ func (l *Loop) Undrain(ctx context.Context, gateway string) error {
 
 // mark changes the marks by change and keeps them.
 func (l *Loop) mark(ctx context.Context, gateway string, change func() error) error {
-	l.marking.Lock() // so that they are kept in the order of their changes
-	defer l.marking.Unlock()
+	select {
+	case l.marking <- struct{}{}: // so that they are kept in the order of their changes
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-l.marking }()
 	var err error
 	var marks Marks
 	asked := l.ask(ctx, l.events, func() {
 		if err = l.known(gateway); err == nil {
 			err = change()
 		}
-		marks = Marks{Node: l.view.Node, Gateways: maps.Clone(l.view.Drained)}
+		marks = l.marks()
 	})
 	if asked != nil {
 		return asked
@@ -89,6 +95,16 @@ func (l *Loop) mark(ctx context.Context, gateway string, change func() error) er
 		return fmt.Errorf("it is kept, but not in effect yet: %w", decided)
 	}
 	return nil
+}
+
+// marks are the present ones.
+func (l *Loop) marks() Marks {
+	return Marks{Node: l.view.Node, Gateways: maps.Clone(l.view.Drained)}
+}
+
+// keepMarks keeps what is left of the marks when some are over.
+func (l *Loop) keepMarks() {
+	_ = l.mark(l.ctx, "", func() error { return nil }) // has been logged; what is over does no harm
 }
 
 // known says whether there is such a gateway, or a mark of one that was there.
@@ -123,17 +139,49 @@ func (l *Loop) recall() {
 	}
 }
 
+// expired says whether some mark's time is over.
+func (l *Loop) expired(now time.Time) bool {
+	if l.view.Node != nil && over(l.view.Node, now) {
+		return true
+	}
+	for _, d := range l.view.Drained {
+		if over(&d, now) {
+			return true
+		}
+	}
+	return false
+}
+
+// over says whether d's time is over.
+func over(d *policy.Drain, now time.Time) bool { return !d.Until.IsZero() && !now.Before(d.Until) }
+
 // forgetExpired drops the marks whose time is over.
 func (l *Loop) forgetExpired(now time.Time) {
-	over := func(d *policy.Drain) bool { return !d.Until.IsZero() && !now.Before(d.Until) }
-	if l.view.Node != nil && over(l.view.Node) {
+	if !l.expired(now) {
+		return
+	}
+	if l.view.Node != nil && over(l.view.Node, now) {
 		l.view.Node = nil
 		l.log.Warn().Msg("the node's drain is over")
 	}
 	for name, d := range l.view.Drained {
-		if over(&d) {
+		if over(&d, now) {
 			delete(l.view.Drained, name)
 			l.log.Warn().Str("gateway", name).Msg("the gateway's drain is over")
 		}
 	}
+	l.tasks.Go(l.keepMarks)
+}
+
+// markWarnings tells of marks that somebody should look after.
+func (l *Loop) markWarnings() (out []string) {
+	if l.markTrouble != "" {
+		out = append(out, l.markTrouble)
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.view.Drained)) {
+		if !l.Knows(name) {
+			out = append(out, "gateway "+name+" is drained, and not in the configuration: should it come back, it gets nobody until undrain")
+		}
+	}
+	return out
 }

@@ -39,7 +39,6 @@ func needRestart(a, b *config.Config) []string {
 		{"ike.sockets", a.Sockets != b.Sockets},
 		{"ike.cookie, cookie_above or cookie_secret_file", a.Cookie != b.Cookie || a.CookieAbove != b.CookieAbove || a.CookieSecret != b.CookieSecret},
 		{"ike.unsupported", a.Unsupported != b.Unsupported},
-		{"policy.unserved", a.Unserved != b.Unserved},
 		{"report.listen, or whether there is a report.cert_file", a.Report.Listen != b.Report.Listen || a.Report.TLS() != b.Report.TLS()},
 		{"ike.reply_limit, reply_limit_source or error_limit", a.ReplyLimit != b.ReplyLimit || a.SourceLimit != b.SourceLimit || a.ErrorLimit != b.ErrorLimit},
 		{"ike.port_conflict", a.PortConflict != b.PortConflict},

@@ -19,12 +19,13 @@ func (l *Loop) configure(cfg *config.Config) {
 			l.view.Own[a] = policy.Own{}
 		}
 	}
-	names := map[string]bool{}
-	for _, g := range cfg.Policy.Gateways {
-		names[g.Name] = true
+	names := map[string]int{}
+	for i, g := range cfg.Policy.Gateways {
+		names[g.Name] = i
 	}
 	l.names.Store(&names)
-	maps.DeleteFunc(l.view.Loads, func(name string, _ policy.Load) bool { return !names[name] })
+	maps.DeleteFunc(l.view.Loads, func(name string, _ policy.Load) bool { return !l.Knows(name) })
+	maps.DeleteFunc(l.figures, func(name string, _ map[string]policy.Load) bool { return !l.Knows(name) })
 	known := l.view.Health
 	l.view.Health = map[netip.Addr]policy.Health{}
 	for _, g := range cfg.Policy.Gateways {
@@ -159,6 +160,9 @@ func (l *Loop) seeProbe(s probe.State) {
 	}
 	l.probes[s.Addr] = s
 	if _, ours := l.view.Own[s.Addr.Addr()]; !ours {
+		if s.Status == probe.Up && l.view.Health[s.Addr.Addr()].State == policy.Down {
+			l.forgetLoad(s.Addr.Addr())
+		}
 		l.view.Health[s.Addr.Addr()] = health(s)
 	}
 }

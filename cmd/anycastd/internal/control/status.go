@@ -135,18 +135,29 @@ func (l *Loop) Status(ctx context.Context) (Status, error) {
 	return s, err
 }
 
-// Explain says where c goes and why, by the running table.
+// Explain says where c goes and why, by the running table. The loop only says
+// what it knows: with thousands of gateways an explanation takes longer than it
+// should stand still.
 func (l *Loop) Explain(ctx context.Context, c policy.Client, identity string) (policy.Explanation, error) {
-	var e policy.Explanation
-	err := l.ask(ctx, l.questions, func() { e = policy.Explain(&l.cfg.Policy, &l.plan, &l.view, time.Now(), c, identity) })
-	return e, err
+	var cfg *policy.Config
+	var plan policy.Plan
+	var view policy.View
+	err := l.ask(ctx, l.questions, func() {
+		cfg, plan, view = &l.cfg.Policy, l.plan, l.view
+		view.Health, view.Loads, view.Shares = maps.Clone(view.Health), maps.Clone(view.Loads), maps.Clone(view.Shares)
+		view.Sent, view.Drained = maps.Clone(view.Sent), maps.Clone(view.Drained)
+	})
+	if err != nil {
+		return policy.Explanation{}, err
+	}
+	return policy.Explain(cfg, &plan, &view, time.Now(), c, identity), nil
 }
 
 // status puts the status together.
 func (l *Loop) status() Status {
 	s := Status{Node: l.cfg.Name, Started: l.started, Packets: map[string]uint64{}, Warnings: []string{}}
 	s.State, s.Reason = l.state()
-	s.Ready = s.State == inService
+	s.Ready = s.State == inService || s.State == madeWorse
 	s.Drained, s.Site, s.Probes = drainedAs(l.view.Node), l.site(), l.parts.Prober.Counts()
 	s.Reports = l.parts.Loads.Counts()
 	s.Gateways, s.Addresses, s.Routes = l.gateways(), l.ownAddresses(), l.routesAsSeen()
@@ -155,9 +166,7 @@ func (l *Loop) status() Status {
 	for _, w := range l.cfg.Warnings {
 		s.Warnings = append(s.Warnings, w.Error())
 	}
-	if l.markTrouble != "" {
-		s.Warnings = append(s.Warnings, l.markTrouble)
-	}
+	s.Warnings = append(s.Warnings, l.markWarnings()...)
 	return s
 }
 
@@ -184,7 +193,15 @@ func share(load float64) *float64 {
 // site says how fit the site is.
 func (l *Loop) site() Site {
 	p := &l.plan.Site
-	return Site{State: string(p.Fitness), Since: p.Since, Usable: p.Usable, Load: share(p.Load), Reason: p.Reason}
+	return Site{State: string(p.Fitness), Since: p.Since, Usable: p.Usable, Load: l.siteLoad(), Reason: p.Reason}
+}
+
+// siteLoad is the site's mean load, nil if it is unknown.
+func (l *Loop) siteLoad() *float64 {
+	if l.plan.Site.LoadAt.IsZero() {
+		return nil
+	}
+	return share(l.plan.Site.Load)
 }
 
 // countEndpoints lists the endpoints that are or were open, and adds all that they
@@ -212,8 +229,11 @@ func (l *Loop) countEndpoints(packets map[string]uint64) []Endpoint {
 	return out
 }
 
-// inService is the state of a node that does all of its job.
-const inService = "in service"
+// The states of a node that does all of its job.
+const (
+	inService = "in service"
+	madeWorse = "in service, made worse"
+)
 
 // state sums the routes up.
 func (l *Loop) state() (state, reason string) {
@@ -236,7 +256,7 @@ func (l *Loop) state() (state, reason string) {
 	case count[policy.Announced] == len(l.plan.Routes):
 		return inService, "every prefix is announced"
 	case count[policy.Announced]+count[policy.Worse] == len(l.plan.Routes):
-		return "in service, made worse", reason
+		return madeWorse, reason
 	case count[policy.Announced]+count[policy.Worse] > 0:
 		return "partly in service", reason
 	case count[policy.GracefulShutdown] > 0:
@@ -269,8 +289,8 @@ func (l *Loop) gateway(g *policy.Gateway, p *policy.GatewayPlan) Gateway {
 		FQDN: g.FQDN, Pools: append([]string{}, p.Pools...), Addresses: append([]netip.Addr{}, g.Addresses...),
 		Health: []Health{}, Load: share(p.Load), Capacity: g.Capacity, Level: p.Share.Level, Overloaded: p.Share.Over, Sent: l.plan.Table.Sent(g.Name),
 	}
-	if p.Burden != "" {
-		out.Reason += "; " + p.Burden
+	if burden := p.Burden(); burden != "" {
+		out.Reason += "; " + burden
 	}
 	for _, a := range g.Addresses {
 		h, ok := l.view.Health[a]

@@ -10,9 +10,7 @@ import (
 
 // tellChanges logs what the new plan says otherwise than the last.
 func (l *Loop) tellChanges(last policy.Plan) {
-	for i := range l.plan.Gateways {
-		l.tellGateway(&l.plan.Gateways[i], gatewayOf(last.Gateways, i, l.plan.Gateways[i].Name))
-	}
+	l.tellGateways(last.Gateways)
 	if s := &l.plan.Site; s.Fitness != last.Site.Fitness {
 		l.log.WithLevel(level(s.Fitness != policy.Fit)).Str("site", string(s.Fitness)).Str("reason", s.Reason).Msg("site decided")
 	}
@@ -42,17 +40,48 @@ func gatewayOf(all []policy.GatewayPlan, i int, name string) *policy.GatewayPlan
 	return &all[i]
 }
 
-// tellGateway logs what is new about a gateway, but for its load's ups and downs.
-func (l *Loop) tellGateway(is, was *policy.GatewayPlan) {
-	if was == nil || was.Usable != is.Usable || was.Reason != is.Reason {
+// tellMost is how many gateways are told of one by one; more are summed up.
+const tellMost = 50
+
+// tellGateways logs what is new about the gateways.
+func (l *Loop) tellGateways(last []policy.GatewayPlan) {
+	told := 0
+	for i := range l.plan.Gateways {
+		is := &l.plan.Gateways[i]
+		was := gatewayOf(last, i, is.Name)
+		if told < tellMost && l.tellGateway(is, was) || told >= tellMost && (differs(is, was) || moved(is, was)) {
+			told++
+		}
+	}
+	if more := told - tellMost; more > 0 {
+		l.log.Warn().Int("gateways", more).Msg("decided on more gateways; anycastd gateways shows them")
+	}
+}
+
+// differs says whether it is decided otherwise now whether a gateway is usable.
+func differs(is, was *policy.GatewayPlan) bool {
+	return was == nil || was.Usable != is.Usable || was.Reason != is.Reason
+}
+
+// moved says whether a gateway has become overloaded or has recovered from that.
+func moved(is, was *policy.GatewayPlan) bool {
+	if was == nil {
+		return is.Share.Over
+	}
+	return was.Share.Over != is.Share.Over || was.Share.Level < policy.FullShare && is.Share.Level == policy.FullShare && !is.Share.Over
+}
+
+// tellGateway logs what is new about a gateway, but for its load's ups and
+// downs, and says whether there is anything.
+func (l *Loop) tellGateway(is, was *policy.GatewayPlan) bool {
+	if differs(is, was) {
 		worse := was != nil && was.Usable && !is.Usable
 		l.log.WithLevel(level(worse)).Str("gateway", is.Name).Bool("usable", is.Usable).Str("reason", is.Reason).Msg("gateway decided")
 	}
-	over := was != nil && was.Share.Over
-	back := was != nil && was.Share.Level < policy.FullShare && is.Share.Level == policy.FullShare
-	if over != is.Share.Over || back && !over {
-		l.log.WithLevel(level(is.Share.Over)).Str("gateway", is.Name).Str("load", is.Burden).Msg("gateway's share decided")
+	if moved(is, was) {
+		l.log.WithLevel(level(is.Share.Over)).Str("gateway", is.Name).Str("load", is.Burden()).Msg("gateway's share decided")
 	}
+	return differs(is, was) || moved(is, was)
 }
 
 // level is that of a log line that may tell of something worse than before.

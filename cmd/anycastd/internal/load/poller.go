@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"math/rand/v2"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -122,7 +123,7 @@ func (p *Poller) watch(ctx context.Context, s Source) {
 			return
 		}
 		o.note(&log, err, "the gateway's VICI gives no figures", "the gateway's VICI gives figures again")
-		p.tell(s.Gateway, n, err)
+		p.tell(s, n, err)
 		wait := jitter(max(s.Every, 100*time.Millisecond))
 		if err != nil {
 			wait = b.next()
@@ -136,23 +137,36 @@ func (p *Poller) watch(ctx context.Context, s Source) {
 }
 
 // tell counts an answer and passes it on.
-func (p *Poller) tell(gateway string, sessions int, err error) {
+func (p *Poller) tell(s Source, sessions int, err error) {
 	p.mu.Lock()
-	n, known := p.counts[gateway]
+	n, known := p.counts[s.Gateway]
 	if err == nil {
 		n.Answered++
 	} else {
 		n.Failed++
 	}
 	if known { // not taken away meanwhile
-		p.counts[gateway] = n
+		p.counts[s.Gateway] = n
 	}
 	p.mu.Unlock()
 	if err != nil {
-		p.cfg.Failed(gateway, err)
+		p.cfg.Failed(s.Gateway, err)
 		return
 	}
-	p.cfg.Notify(gateway, policy.Load{Sessions: sessions, CPU: -1, At: time.Now(), Source: "VICI"})
+	p.cfg.Notify(s.Gateway, policy.Load{Sessions: sessions, CPU: -1, At: time.Now(), Source: "VICI", From: s.from()})
+}
+
+// from returns the address that s answers from: the zero Addr if that is this
+// host, an unspecified one if it is not known.
+func (s *Source) from() netip.Addr {
+	if s.Network == "unix" {
+		return netip.Addr{}
+	}
+	at, err := netip.ParseAddrPort(s.Address)
+	if err != nil {
+		return netip.IPv6Unspecified()
+	}
+	return at.Addr().Unmap().WithZone("")
 }
 
 // bound returns how long something may take that is done so often.

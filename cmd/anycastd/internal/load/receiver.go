@@ -11,6 +11,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -61,7 +62,7 @@ type sender struct {
 func NewReceiver(cfg ReceiverConfig, log zerolog.Logger) *Receiver {
 	r := &Receiver{
 		cfg: cfg, log: log, counts: map[Reason]*atomic.Uint64{}, senders: map[string]sender{},
-		gateways: hush{most: 4096, kinds: map[kind]*line{}}, strangers: hush{most: 64, kinds: map[kind]*line{}},
+		gateways: hush{most: 64, kinds: map[kind]*line{}}, strangers: hush{most: 64, kinds: map[kind]*line{}},
 	}
 	for _, reason := range reasons() {
 		r.counts[reason] = &atomic.Uint64{}
@@ -114,7 +115,7 @@ func (r *Receiver) take(w http.ResponseWriter, req *http.Request) (gateway strin
 	if !r.cfg.Known(report.Gateway) {
 		return "", &refusal{UnknownGateway, fmt.Sprintf("no gateway %s in this node's configuration", quote(report.Gateway))}
 	}
-	return report.Gateway, r.accept(&report, time.Now())
+	return report.Gateway, r.accept(&report, from(req), time.Now())
 }
 
 // read reads a body that is not too long, and of any other no more than that.
@@ -162,7 +163,7 @@ func certified(state *tls.ConnectionState, gateway string) *refusal {
 }
 
 // accept holds a report against the clock and the last one, and passes it on.
-func (r *Receiver) accept(report *Report, now time.Time) *refusal {
+func (r *Receiver) accept(report *Report, from netip.Addr, now time.Time) *refusal {
 	if no := r.timely(report, now); no != nil {
 		return no
 	}
@@ -179,9 +180,18 @@ func (r *Receiver) accept(report *Report, now time.Time) *refusal {
 	s := sender{seq: report.Seq, cpu: smooth(last, report.CPU, now), at: now}
 	r.senders[report.Gateway] = s
 	r.cfg.Notify(report.Gateway, policy.Load{
-		Sessions: report.Sessions, Capacity: report.Capacity, CPU: s.cpu, Draining: report.Draining, At: now, Source: "report",
+		Sessions: report.Sessions, Capacity: report.Capacity, CPU: s.cpu, Draining: report.Draining, At: now, Source: "report", From: from,
 	})
 	return nil
+}
+
+// from returns the address that a report comes from.
+func from(req *http.Request) netip.Addr {
+	at, err := netip.ParseAddrPort(req.RemoteAddr)
+	if err != nil {
+		return netip.IPv6Unspecified()
+	}
+	return at.Addr().Unmap().WithZone("")
 }
 
 // timely checks that a report is from now, as far as clocks agree.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"net"
 	"net/http"
 	"net/netip"
@@ -17,7 +18,9 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/rs/zerolog"
 
@@ -62,16 +65,20 @@ func API(d Daemon) http.Handler {
 		answer(w, struct{}{}, d.Reload(r.Context()))
 	})
 	mux.HandleFunc("POST /v1/drain", func(w http.ResponseWriter, r *http.Request) {
-		q := r.URL.Query()
-		lasting, err := lastingOf(q)
+		m, err := markOf(r.URL.Query())
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		answer(w, struct{}{}, d.Drain(r.Context(), q.Get("gateway"), q.Get("reason"), lasting))
+		answer(w, struct{}{}, d.Drain(r.Context(), m.gateway, m.reason, m.lasting))
 	})
 	mux.HandleFunc("POST /v1/undrain", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, struct{}{}, d.Undrain(r.Context(), r.URL.Query().Get("gateway")))
+		m, err := markOf(r.URL.Query())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		answer(w, struct{}{}, d.Undrain(r.Context(), m.gateway))
 	})
 	all := http.NewServeMux()
 	all.Handle("/", bounded(mux))
@@ -104,17 +111,33 @@ func clientOf(q url.Values) (policy.Client, error) {
 	return c, nil
 }
 
-// lastingOf reads for how long a drain is to last; 0: until it is undone.
-func lastingOf(q url.Values) (time.Duration, error) {
-	text := q.Get("for")
-	if text == "" {
-		return 0, nil
+// mark is what a drain is to be.
+type mark struct {
+	gateway, reason string        // gateway "": this node
+	lasting         time.Duration // 0: until it is undone
+}
+
+// maxReason bounds a drain's reason, in octets.
+const maxReason = 200
+
+// markOf reads what is to be drained. An empty name is not taken for the node:
+// a script whose variable is empty must not take it out of service.
+func markOf(q url.Values) (m mark, err error) {
+	m.gateway, m.reason = q.Get("gateway"), cmp.Or(q.Get("reason"), "no reason given")
+	switch {
+	case q.Has("gateway") && m.gateway == "":
+		return m, errors.New("the gateway's name is empty")
+	case len(m.reason) > maxReason:
+		return m, fmt.Errorf("the reason is %d octets long, more than %d", len(m.reason), maxReason)
+	case strings.ContainsFunc(m.reason, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return m, errors.New("the reason has a control character")
 	}
-	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 {
-		return 0, fmt.Errorf("for %q is no time such as 30m", text)
+	if text := q.Get("for"); text != "" {
+		if m.lasting, err = time.ParseDuration(text); err != nil || m.lasting < 0 {
+			return m, fmt.Errorf("for %q is no time such as 30m", text)
+		}
 	}
-	return d, nil
+	return m, nil
 }
 
 // answer writes v as JSON, or err as text.
@@ -157,12 +180,22 @@ func ListenControl(path string) (net.Listener, error) {
 
 // Serve serves h on l until ctx ends.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, log zerolog.Logger) {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: timeout, ReadTimeout: timeout, MaxHeaderBytes: maxHeader}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: timeout, ReadTimeout: timeout, MaxHeaderBytes: maxHeader, ErrorLog: stdlog.New(quietly{log}, "", 0)}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
 	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		log.Error().Err(err).Stringer("at", l.Addr()).Msg("HTTP server ended")
 	}
+}
+
+// quietly logs what net/http has to say, such as of each failed TLS handshake:
+// anybody can make it say that.
+type quietly struct{ log zerolog.Logger }
+
+// Write is part of io.Writer.
+func (q quietly) Write(line []byte) (int, error) {
+	q.log.Debug().Msg(string(trimNewline(line)))
+	return len(line), nil
 }
 
 // Client asks the daemon behind a control socket.

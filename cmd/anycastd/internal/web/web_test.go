@@ -125,7 +125,8 @@ func TestDrainAndUndrainReachTheDaemon(t *testing.T) {
 	h := API(f)
 	for target, want := range map[string]int{
 		"/v1/drain?gateway=gw1&reason=upgrade&for=30m": 200, "/v1/drain?reason=x": 200, "/v1/undrain?gateway=gw1": 200, "/v1/undrain": 200,
-		"/v1/drain?for=-1s": 400, "/v1/drain?for=soon": 400,
+		"/v1/drain?for=-1s": 400, "/v1/drain?for=soon": 400, "/v1/drain?gateway=": 400, "/v1/undrain?gateway=": 400,
+		"/v1/drain?reason=a%1bb": 400, "/v1/drain?reason=" + strings.Repeat("x", 201): 400,
 	} {
 		if code, body := get(t, h, "POST", target); code != want {
 			t.Errorf("%s: want %d, got %d %q", target, want, code, body)
