@@ -123,11 +123,16 @@ func (b *builder) pools(pools []Pool) {
 
 // rings makes the rings of the gateways with the given names.
 func (b *builder) rings(names []string, f family) (out rings) {
-	var self, rest, late []member
+	var self, rest, late, all []member
 	for _, g := range members(b.cfg.Gateways, names) {
 		m, ok := b.admit(g, f)
+		if !ok || m.weight <= 0 {
+			continue
+		}
+		full := m
+		full.share = Share{Level: FullShare}
+		all = append(all, full)
 		switch {
-		case !ok || m.weight <= 0:
 		case m.share.Over || m.share.Level == 0:
 			late = append(late, m)
 		case m.self && b.cfg.Choose == SelfFirst:
@@ -143,6 +148,9 @@ func (b *builder) rings(names []string, f family) (out rings) {
 	}
 	if len(late) > 0 {
 		out.late = append(out.late, b.ring(late, 1))
+	}
+	if in := slices.Concat(out.fit, out.late); len(in) > 1 {
+		in[0].over = b.ring(all, 1)
 	}
 	return out
 }

@@ -11,6 +11,7 @@ type ring struct {
 	gauges  []gauge     // by target; nil: no load is known, nothing is counted
 	rooms   rooms       // of gauges
 	place   []uint16    // target by the id of its meter; len(targets): not here
+	over    *ring       // of all gateways of the pool, for when none of the chain has room; nil: this one
 }
 
 // query is a Pick under way.

@@ -106,7 +106,7 @@ func (t *Table) pick(c Client, count bool) *Target {
 }
 
 // search goes through chain for what suits q: where the client was sent before,
-// else the first that has room, else, as if all had room, the first of all.
+// else the first that has room, else, as if all had room, any of the first pool.
 func (t *Table) search(chain []*ring, h uint64, q *query) *Target {
 	if id, ok := t.memo.find(q.known); ok {
 		for _, r := range chain {
@@ -121,6 +121,9 @@ func (t *Table) search(chain []*ring, h uint64, q *query) *Target {
 		}
 	}
 	r := chain[0]
+	if r.over != nil {
+		r = r.over // those that are still fit may be few, or one
+	}
 	i := r.any(h, q)
 	r.count(i, q)
 	return t.sent(r, i, q)
