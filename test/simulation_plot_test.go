@@ -9,11 +9,11 @@ import (
 
 // Where things are in the plot, in its pixels.
 const (
-	plotWidth, plotHeight = 960, 800
+	plotWidth, plotHeight = 960, 816
 	plotLeft, plotRight   = 60, 940
 	firstPanel            = 86 // its top
 	panelHeight           = 180
-	panelStep             = 226 // from one top to the next
+	panelStep             = 246 // from one top to the next
 	plotTop               = 2.  // load at a panel's top; what is above is cut off
 	plotWindow            = 10  // seconds to a point
 )
@@ -42,13 +42,13 @@ func plot(all ...*simulation) string {
 	for i, s := range all {
 		p := panel(firstPanel + i*panelStep)
 		p.disturbances(&b)
-		p.axes(&b)
 		p.curves(&b, s.log)
+		p.axes(&b)
 		_, highest := s.log.during(0, worldEnds).bounds()
 		fmt.Fprintf(&b, `<text x="%d" y="%.0f" font-weight="bold">%s</text>`+"\n", plotLeft, p-24, s.name)
 		fmt.Fprintf(&b, `<text x="%d" y="%.0f" text-anchor="end">highest load %.0f %%</text>`+"\n", plotRight, p-24, 100*highest)
 	}
-	fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="middle">time in minutes</text>`+"\n</svg>\n", (plotLeft+plotRight)/2, plotHeight-16)
+	fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="middle">time in minutes</text>`+"\n</svg>\n", (plotLeft+plotRight)/2, plotHeight-12)
 	return b.String()
 }
 
@@ -68,7 +68,7 @@ func (p panel) disturbances(b *strings.Builder) {
 		at, long time.Duration
 		what     string
 	}{
-		{burstAt, burstFor, fmt.Sprintf("%d × newcomers", burstTimes)},
+		{burstAt, burstFor, fmt.Sprintf("burst × %d", burstTimes)},
 		{deathAt, deathFor, "largest gateway dead"},
 		{restartAt, restartFor, fmt.Sprintf("%d gateways restart", restarts)},
 	} {
@@ -80,7 +80,7 @@ func (p panel) disturbances(b *strings.Builder) {
 // axes draws the axes, with their labels.
 func (p panel) axes(b *strings.Builder) {
 	for percent := 0; percent <= 100*plotTop; percent += 50 {
-		y, style := p.up(float64(percent)/100), `stroke="#ccc"`
+		y, style := p.up(float64(percent)/100), `stroke="#bbb" stroke-width=".6"`
 		if percent == 100 {
 			style = `stroke="#b00020" stroke-dasharray="5 4"`
 		}

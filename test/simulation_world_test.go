@@ -18,23 +18,8 @@ const (
 	reportDelay   = 3 * time.Second // at most
 	reportLost    = 0.05
 	comeBack      = 30 * time.Second // at most, until a client whose gateway has died asks again
-)
-
-// What happens when.
-const (
-	steadyFrom  = 5 * time.Minute
-	burstAt     = 15 * time.Minute // ends the steady state
-	burstFor    = 30 * time.Second
-	burstTimes  = 5
-	deathAt     = 20 * time.Minute // of the largest gateway
-	deathFor    = 5 * time.Minute
-	restartAt   = 36 * time.Minute // of the first so many gateways
-	restarts    = 10
-	restartFor  = 20 * time.Second
-	worldEnds   = 50 * time.Minute
-	worldTick   = 50 * time.Millisecond
-	noticeDeath = 3 * time.Second // three probes
-	noticeLife  = 2 * time.Second // two probes
+	worldEnds     = 50 * time.Minute
+	worldTick     = 50 * time.Millisecond
 )
 
 // A session is short or long: exponential with either mean.
@@ -177,52 +162,8 @@ func (w *world) run() *record {
 	return &w.log
 }
 
-// disturb has the disturbances happen.
-func (w *world) disturb() {
-	w.in(burstAt, func() { w.rate *= burstTimes })
-	w.in(burstAt+burstFor, func() { w.rate /= burstTimes })
-	w.in(deathAt, func() { w.kill(w.stations[w.largest()], deathFor) })
-	w.in(restartAt, func() {
-		for _, s := range w.stations[:restarts] {
-			w.kill(s, restartFor)
-		}
-	})
-}
-
-// largest returns the gateway with the most capacity.
-func (w *world) largest() (best int) {
-	for i, s := range w.stations {
-		if s.Capacity > w.stations[best].Capacity {
-			best = i
-		}
-	}
-	return best
-}
-
 // upTo returns any time below d.
 func (w *world) upTo(d time.Duration) time.Duration { return time.Duration(w.rand.Int64N(int64(d))) }
-
-// kill lets s be dead for a while, and then come back empty.
-func (w *world) kill(s *station, long time.Duration) {
-	s.up = false
-	s.lives++
-	for _, lost := range s.sessions {
-		lost.place = -1
-		w.in(w.upTo(comeBack), func() { w.arrive(lost.source) })
-	}
-	s.sessions = nil
-	w.in(noticeDeath, func() { w.notice(s, policy.Down) })
-	w.in(long, func() { s.up = true })
-	w.in(long+noticeLife, func() { w.notice(s, policy.Up) })
-}
-
-// notice lets all front-ends see the state of s.
-func (w *world) notice(s *station, state policy.Liveness) {
-	for _, f := range w.fronts {
-		f.view.Health[s.Addresses[0]] = policy.Health{State: state}
-		f.decide(w.now)
-	}
-}
 
 // report sends each front-end the load of s, and the next one in time.
 func (w *world) report(s *station) {
