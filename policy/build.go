@@ -131,11 +131,15 @@ func (b *builder) pools(pools []Pool) {
 // then all others that are not overloaded, then those that are, which may become
 // full; at last the first ones may, too.
 func (b *builder) stages(gateways []int, f family) (out []stage) {
-	var self, fit, late []member
+	var self, fit, late, all []member
 	for _, i := range gateways {
 		m, ok := b.admit(i, f)
+		if !ok || m.weight <= 0 {
+			continue
+		}
+		all = append(all, m)
+		all[len(all)-1].share = Share{Level: FullShare}
 		switch {
-		case !ok || m.weight <= 0:
 		case m.share.Over || m.share.Level == 0:
 			late = append(late, m)
 		case m.self && b.cfg.Choose == SelfFirst:
@@ -154,6 +158,9 @@ func (b *builder) stages(gateways []int, f family) (out []stage) {
 		r := b.ring(late)
 		r.late = true
 		out = append(out, stage{r, full})
+	}
+	if len(out) > 1 {
+		out[0].over = b.ring(all)
 	}
 	for _, s := range out[:calmly] {
 		if s.gauges != nil {

@@ -12,6 +12,7 @@ type ring struct {
 	gauges  []gauge     // by target; nil: no load is known, nothing is counted
 	rooms   [2]rooms    // of gauges, by limit
 	place   []uint16    // target by the id of its meter; len(targets): not here
+	over    *ring       // of all gateways of the pool, for when nobody has room; nil: this one
 }
 
 // stage is a ring that is tried, and how full its gateways may become by that.

@@ -82,10 +82,10 @@ func TestPeekSaysWhatPickDoesAndARetransmissionGetsTheSame(t *testing.T) {
 		for range 100 {
 			client := c.drawClient(t)
 			want, got := table.Peek(client), table.Pick(client)
-			if want != got {
+			if *want != *got {
 				t.Fatalf("%+v: peek %v, pick %v", client, want, got)
 			}
-			if again := table.Pick(client); again != got {
+			if again := table.Pick(client); *again != *got {
 				t.Fatalf("%+v: picked %v, then %v", client, got, again)
 			}
 		}

@@ -116,7 +116,7 @@ func (t *Table) pick(c Client, sent bool) *Target {
 }
 
 // search goes through chain for what suits q: where the client was sent before,
-// else the first that has room, else, as if all had room, the first of all.
+// else the first that has room, else, as if all had room, any of the first pool.
 func (t *Table) search(chain []stage, h uint64, q *query) *Target {
 	if id, ok := t.memo.find(q.known); ok {
 		for _, s := range chain {
@@ -133,6 +133,9 @@ func (t *Table) search(chain []stage, h uint64, q *query) *Target {
 		}
 	}
 	r := chain[0].ring
+	if r.over != nil {
+		r = r.over // those that are tried first may be few
+	}
 	i := r.any(h, q)
 	r.count(i, q)
 	return t.sent(r, i, q)

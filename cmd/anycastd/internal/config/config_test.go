@@ -168,7 +168,7 @@ func fullConfig() *Config {
 				Name: "silver", Gateways: []string{"fra-gw2"},
 			}},
 			Choose: policy.LeastLoaded, Key: policy.BySourceSPI, Seed: "salt", DrainWait: time.Minute,
-			Overload: 1, StaleAfter: time.Minute,
+			Overload: 1, StaleAfter: time.Minute, TurnOff: true,
 			Site: policy.Site{
 				MinGateways: 2, WhenShort: policy.MakeWorse, Overload: 1.5, OverloadFor: time.Second,
 				WhenOverloaded: policy.WithdrawSite, WhenDark: policy.Ignore, Hold: 10 * time.Minute,

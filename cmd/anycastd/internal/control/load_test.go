@@ -2,6 +2,7 @@ package control
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,8 +46,56 @@ func TestLoadsAreTakenInWithinASecondAndAreProofOfLife(t *testing.T) {
 			t.Errorf("want life proved at %v, got %v", at, proof)
 		}
 		time.Sleep(15 * time.Second)
-		if g := w.status(t).Gateways[0]; g.Load != nil || g.Sessions != nil || g.Reason != "answers; load unknown: the last report is too old" && g.Reason != "198.51.100.1 answers; load unknown: the last report is too old" {
+		if g := w.status(t).Gateways[0]; g.Load != nil || g.Sessions != nil || !strings.HasPrefix(g.Reason, "198.51.100.1 answers; load unknown since ") {
 			t.Errorf("stale: got %+v", g)
+		}
+	})
+}
+
+func TestFiguresOfTwoSourcesAreOne(t *testing.T) {
+	at := time.Now()
+	vici := policy.Load{Sessions: 30, CPU: -1, At: at, Source: "VICI"}
+	own := policy.Load{Sessions: 20, Capacity: 90, CPU: 0.5, Draining: true, At: at.Add(-time.Second), Source: report}
+	want := policy.Load{Sessions: 30, Capacity: 90, CPU: 0.5, Draining: true, At: at, Source: "VICI"}
+	if got := merged(map[string]policy.Load{"VICI": vici, report: own}); got != want {
+		t.Errorf("want %+v, got %+v", want, got)
+	}
+	own.At = at.Add(-time.Minute)
+	want.Capacity, want.CPU = 0, -1
+	if got := merged(map[string]policy.Load{"VICI": vici, report: own}); got != want {
+		t.Errorf("an old report: want it to drain still, %+v, got %+v", want, got)
+	}
+	if got := merged(map[string]policy.Load{report: own}); got != own {
+		t.Errorf("alone: want %+v, got %+v", own, got)
+	}
+}
+
+func TestAReportProvesTheAddressAloneThatItComesFrom(t *testing.T) {
+	cfg := loadSite()
+	cfg.Policy.Gateways[0].Addresses = append(cfg.Policy.Gateways[0].Addresses, netip.MustParseAddr("2001:db8::1"))
+	storyOf(t, cfg, func(t *testing.T, w *world) {
+		w.answerProbes()
+		w.loop.Loaded("gw1", policy.Load{CPU: -1, At: time.Now(), Source: "report", From: netip.MustParseAddr("198.51.100.1")})
+		w.loop.Loaded("gw2", policy.Load{CPU: -1, At: time.Now(), Source: "report", From: netip.MustParseAddr("192.0.2.99")})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if _, ok := w.proven[netip.MustParseAddrPort("198.51.100.1:500")]; !ok || len(w.proven) != 1 {
+			t.Errorf("want one address proved, got %v", w.proven)
+		}
+	})
+}
+
+func TestWhatADeadGatewayHeldIsForgotten(t *testing.T) {
+	storyOf(t, loadSite(), func(t *testing.T, w *world) {
+		w.answerProbes()
+		w.report("gw1", 95, false)
+		time.Sleep(20 * time.Second)
+		w.set(func() { w.dead[netip.MustParseAddr("198.51.100.1")] = true })
+		w.answerProbes()
+		w.set(func() { clear(w.dead) })
+		w.answerProbes()
+		if g := w.status(t).Gateways[0]; g.Reason != "198.51.100.1 answers" {
+			t.Errorf("got %+v", g)
 		}
 	})
 }

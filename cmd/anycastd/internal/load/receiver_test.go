@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -83,8 +84,8 @@ func TestAGoodReportIsTold(t *testing.T) {
 		if code, words := r.post(body, secret); code != http.StatusNoContent || words != "" {
 			t.Fatalf("got %d %s", code, words)
 		}
-		want := policy.Load{Sessions: 1234, Capacity: 20000, CPU: 0.25, Draining: true, At: time.Now(), Source: "report"}
-		if diff := cmp.Diff(want, r.last); diff != "" {
+		want := policy.Load{Sessions: 1234, Capacity: 20000, CPU: 0.25, Draining: true, At: time.Now(), Source: "report", From: netip.MustParseAddr("192.0.2.1")}
+		if diff := cmp.Diff(want, r.last, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 			t.Errorf("load (-want +got):\n%s", diff)
 		}
 		wantCounts(t, r.Receiver, map[string]uint64{"accepted": 1})
