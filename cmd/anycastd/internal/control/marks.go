@@ -24,8 +24,8 @@ type MarkStore interface {
 }
 
 // Drain takes a gateway out for newcomers at once, or the node if gateway is
-// "". It returns when the mark is kept; an error that is no ErrNotKept says
-// that nothing has changed.
+// "". It returns when the mark is in effect and kept; an error that is no
+// ErrNotKept says that nothing has changed.
 func (l *Loop) Drain(ctx context.Context, gateway, reason string, lasting time.Duration) error {
 	return l.mark(ctx, gateway, func() error {
 		d := policy.Drain{Reason: reason, Since: time.Now()}
@@ -79,6 +79,7 @@ func (l *Loop) mark(ctx context.Context, gateway string, change func() error) er
 	if err != nil {
 		return err
 	}
+	_ = l.Turns(ctx) // by then it is in effect; if nobody waits for that, it is to be kept all the same
 	if err := l.parts.Marks.Save(marks); err != nil {
 		l.log.Error().Err(err).Msg("drain marks can't be kept: a restart forgets the last change")
 		return fmt.Errorf("it is in effect, but a restart will forget it: %w", err)
