@@ -286,7 +286,7 @@ func (f outerFront) Listen(want []netip.AddrPort) map[netip.AddrPort]error {
 // is locked.
 func (f outerFront) mayClose(want []netip.AddrPort) {
 	for _, at := range f.listening {
-		if slices.Contains(want, at) || !slices.Contains(f.cfg.Ports, at.Port()) {
+		if slices.Contains(want, at) || !slices.Contains(f.cfg.Ports, at.Port()) || !slices.Contains(f.addresses, at.Addr()) {
 			continue
 		}
 		kept := slices.Contains(f.cfg.Policy.Addresses, at.Addr())
