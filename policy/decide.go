@@ -72,8 +72,9 @@ func (d *decision) addresses() []AddressPlan {
 }
 
 // leavingAddresses returns the addresses that are no longer configured, each
-// until its socket is closed and it is off the host. Sockets stay open as long
-// as a prefix that leaves, too, may still bring packets there.
+// until its socket is closed and it is off the host. Both stay as long as a
+// prefix that leaves, too, may still bring packets there, even if not all of
+// its sockets are open.
 func (d *decision) leavingAddresses() []AddressPlan {
 	var out []AddressPlan
 	for _, a := range slices.SortedFunc(maps.Keys(d.view.Own), netip.Addr.Compare) {
@@ -81,10 +82,10 @@ func (d *decision) leavingAddresses() []AddressPlan {
 		if slices.Contains(d.cfg.Addresses, a) || !own.Listening.OK && !own.Installed.OK {
 			continue
 		}
-		serve := own.Listening.OK && slices.ContainsFunc(d.plan.Routes, func(r RoutePlan) bool {
+		serve := slices.ContainsFunc(d.plan.Routes, func(r RoutePlan) bool {
 			return r.Prefix.Contains(a) && !slices.Contains(d.cfg.Prefixes, r.Prefix)
 		})
-		out = append(out, AddressPlan{Addr: a, Install: own.Listening.OK, Listen: serve, Reason: noLonger})
+		out = append(out, AddressPlan{Addr: a, Install: serve || own.Listening.OK, Listen: serve, Reason: noLonger})
 	}
 	return out
 }

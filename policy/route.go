@@ -131,7 +131,7 @@ func own(fact func(Own) Fact, otherwise string) func(*decision, netip.Prefix) Fa
 }
 
 // within returns the addresses in p that its announcement depends on: the
-// proven ones if p is announced and has any, else all.
+// proven ones if p is announced, by graceful shutdown too, and has any, else all.
 func (d *decision) within(p netip.Prefix) []netip.Addr {
 	var all, proven []netip.Addr
 	for _, a := range d.cfg.Addresses {
@@ -143,7 +143,7 @@ func (d *decision) within(p netip.Prefix) []netip.Addr {
 			proven = append(proven, a)
 		}
 	}
-	if d.view.Routes[p].Wish.up() && len(proven) > 0 {
+	if wish := d.view.Routes[p].Wish; (wish.up() || wish == GracefulShutdown) && len(proven) > 0 {
 		return proven
 	}
 	return all

@@ -85,8 +85,8 @@ func (l *Loop) mark(ctx context.Context, gateway string, change func() error) er
 	if err != nil {
 		return err
 	}
+	decided := l.Turns(ctx) // by then what follows from the change is done, too
 	kept := l.parts.Marks.Save(marks)
-	decided := l.Turns(ctx) // the change has been made, but not what follows from it
 	switch {
 	case kept != nil:
 		l.log.Error().Err(kept).Msg("drain marks can't be kept: a restart forgets the last change")

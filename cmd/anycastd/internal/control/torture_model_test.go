@@ -1,0 +1,243 @@
+package control
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/anycastd/anycastd/ikefront/probe"
+	"github.com/anycastd/anycastd/policy"
+)
+
+// model is what a torture itself knows of the gateways, from what it has told
+// the loop: a second opinion, said as plainly as can be.
+type model struct {
+	*outside
+	health map[netip.Addr]probe.Status
+	loads  map[string][]figure // the last ones
+	marks  Marks
+}
+
+// figure is a load, and what had been sent by then.
+type figure struct {
+	policy.Load
+	sent uint64
+}
+
+// verdict is an answer that may not be certain: a load that is no urgent one
+// is taken in within a second.
+type verdict int
+
+// The verdicts.
+const (
+	no verdict = iota
+	maybe
+	yes
+)
+
+// settlesIn is how long a load may take until it counts.
+const settlesIn = selfEvery
+
+// configured forgets what a reload makes the loop forget.
+func (m *model) configured() {
+	known := m.health
+	m.health = map[netip.Addr]probe.Status{}
+	for i := range m.cfg.Policy.Gateways {
+		g := &m.cfg.Policy.Gateways[i]
+		for _, a := range g.Addresses {
+			if m.cfg.Probes[g.Name].Every == 0 {
+				m.health[a] = probe.Up
+			} else if s, ok := known[a]; ok {
+				m.health[a] = s
+			}
+		}
+	}
+	for name := range m.loads {
+		if m.gateway(name) == nil {
+			delete(m.loads, name)
+		}
+	}
+}
+
+// gateway returns the gateway of this name, nil if there is none.
+func (m *model) gateway(name string) *policy.Gateway {
+	for i := range m.cfg.Policy.Gateways {
+		if g := &m.cfg.Policy.Gateways[i]; g.Name == name {
+			return g
+		}
+	}
+	return nil
+}
+
+// expire forgets the marks whose time is over.
+func (m *model) expire() {
+	over := func(d policy.Drain) bool { return !d.Until.IsZero() && !time.Now().Before(d.Until) }
+	if m.marks.Node != nil && over(*m.marks.Node) {
+		m.marks.Node = nil
+	}
+	for name, d := range m.marks.Gateways {
+		if over(d) {
+			delete(m.marks.Gateways, name)
+		}
+	}
+}
+
+// alive says whether g lives, for clients of a family.
+func (m *model) alive(g *policy.Gateway, v6 bool) bool {
+	if g.RedirectBy == policy.ByFQDN {
+		return len(g.Addresses) == 0 || slices.ContainsFunc(g.Addresses, func(a netip.Addr) bool { return m.health[a] == probe.Up })
+	}
+	return slices.ContainsFunc(g.Addresses, func(a netip.Addr) bool { return a.Is6() == v6 && m.health[a] == probe.Up })
+}
+
+// figure returns the last load of g; old says that it no longer counts, young
+// that it may not count yet.
+func (m *model) figure(g *policy.Gateway) (l figure, old, young bool) {
+	all := m.loads[g.Name]
+	if len(all) == 0 {
+		return figure{}, true, false
+	}
+	l = all[len(all)-1]
+	stale := m.cfg.Policy.StaleAfter
+	return l, stale > 0 && time.Since(l.At) >= stale, time.Since(l.At) <= settlesIn && !l.Draining
+}
+
+// usable says whether clients of a family can be sent to g.
+func (m *model) usable(g *policy.Gateway, v6 bool) verdict {
+	if _, drained := m.marks.Gateways[g.Name]; drained || g.Weight <= 0 || !m.alive(g, v6) {
+		return no
+	}
+	l, old, young := m.figure(g)
+	switch {
+	case young && slices.ContainsFunc(m.loads[g.Name], func(f figure) bool { return f.Draining }):
+		return maybe
+	case !old && l.Draining:
+		return no
+	}
+	return yes
+}
+
+// load returns the share of its capacity that g has in use by f, below 0: unknown.
+func (m *model) load(g *policy.Gateway, f *figure) float64 {
+	load := -1.
+	if f.CPU >= 0 {
+		load = f.CPU
+	}
+	if c := capacityOf(g, f); c > 0 {
+		load = max(load, float64(f.Sessions)/float64(c))
+	}
+	return load
+}
+
+// capacityOf returns g's capacity by f or the configuration.
+func capacityOf(g *policy.Gateway, f *figure) int {
+	if f.Capacity > 0 {
+		return f.Capacity
+	}
+	return g.Capacity
+}
+
+// over says whether g is overloaded. One that is coming back may be.
+func (m *model) over(g *policy.Gateway) verdict {
+	l, old, young := m.figure(g)
+	switch {
+	case len(m.loads[g.Name]) == 0:
+		return no
+	case young:
+		return maybe
+	case old && time.Since(l.At) < 5*m.cfg.Policy.StaleAfter:
+		return maybe
+	case old:
+		return no
+	}
+	load, limit := m.load(g, &l), m.cfg.Policy.Overload
+	switch {
+	case load >= limit:
+		return yes
+	case load < limit*0.87:
+		return no
+	}
+	return maybe
+}
+
+// roomy says whether g certainly takes more newcomers.
+func (m *model) roomy(g *policy.Gateway) bool {
+	l, old, young := m.figure(g)
+	if len(m.loads[g.Name]) == 0 {
+		return true
+	}
+	c := capacityOf(g, &l)
+	if young || old || c == 0 {
+		return !young
+	}
+	return float64(l.Sessions)+float64(m.table.Sent(g.Name)-l.sent)+30 < m.cfg.Policy.Overload*float64(c)
+}
+
+// takes says whether g certainly takes newcomers of a family.
+func (m *model) takes(g *policy.Gateway, v6 bool) bool {
+	return g != nil && m.usable(g, v6) == yes && m.over(g) == no && m.roomy(g)
+}
+
+// groups returns the names of the gateways that serve clients from src, in the
+// order of preference: those of the pool, of its first fallback, and so on.
+func (m *model) groups(src netip.Addr) (out [][]string) {
+	pool := m.pool(src)
+	if pool == nil {
+		return nil
+	}
+	out = append(out, pool.Gateways)
+	for _, name := range pool.Fallback {
+		i := slices.IndexFunc(m.cfg.Policy.Pools, func(p policy.Pool) bool { return p.Name == name })
+		out = append(out, m.cfg.Policy.Pools[i].Gateways)
+	}
+	return out
+}
+
+// pool returns the pool of the clients from src; nil: nobody serves them.
+func (m *model) pool(src netip.Addr) *policy.Pool {
+	pools := m.cfg.Policy.Pools
+	for i := range pools {
+		if slices.ContainsFunc(pools[i].Sources, func(p netip.Prefix) bool { return p.Contains(src) }) {
+			return &pools[i]
+		}
+	}
+	return m.rest()
+}
+
+// rest returns the pool of the clients that no source claims: one without
+// sources, else the gateways that are in no pool.
+func (m *model) rest() *policy.Pool {
+	pools := m.cfg.Policy.Pools
+	free := &policy.Pool{}
+	for i := range pools {
+		if len(pools[i].Sources) == 0 {
+			return &pools[i]
+		}
+	}
+	for _, g := range m.cfg.Policy.Gateways {
+		if !slices.ContainsFunc(pools, func(p policy.Pool) bool { return slices.Contains(p.Gateways, g.Name) }) {
+			free.Gateways = append(free.Gateways, g.Name)
+		}
+	}
+	if len(free.Gateways) == 0 {
+		return nil
+	}
+	return free
+}
+
+// served says whether any client of a family gets a gateway.
+func (m *model) served(v6 bool) verdict {
+	best := no
+	pools := slices.Clone(m.cfg.Policy.Pools)
+	if rest := m.rest(); rest != nil {
+		pools = append(pools, *rest)
+	}
+	for _, p := range pools {
+		for _, name := range p.Gateways {
+			if g := m.gateway(name); g != nil {
+				best = max(best, m.usable(g, v6))
+			}
+		}
+	}
+	return best
+}
