@@ -108,6 +108,16 @@ func client(family string, i int) netip.Addr {
 	return netip.AddrFrom16(a)
 }
 
+// clientIndex undoes client.
+func clientIndex(a netip.Addr) int {
+	if a.Is4() {
+		b := a.As4()
+		return int(binary.BigEndian.Uint16(b[2:]))
+	}
+	b := a.As16()
+	return int(binary.BigEndian.Uint16(b[5:]))
+}
+
 // clients returns n of each family, from the i-th on.
 func clients(i, n int) (all []netip.Addr) {
 	for k := range n {
