@@ -81,6 +81,14 @@ func (f *fabric) newCrowd(t *testing.T) *crowd {
 	return c
 }
 
+// daemon runs the daemon, and kills it when the scenario is over: nothing is left
+// to see then of an orderly stop, which takes seconds.
+func (f *fabric) daemon(t *testing.T, config string) *anycastd {
+	d := startAnycastd(f.front, config)
+	t.Cleanup(d.Kill)
+	return d
+}
+
 // listenForAny opens a UDP socket that may send from any address: for IPv6 a
 // local route does not make it one of the host's.
 func listenForAny(network string) (*net.UDPConn, error) {
@@ -261,6 +269,14 @@ func (c *crowd) stream(rate int) (stop func()) {
 		}
 	}()
 	return sync.OnceFunc(func() { close(done); <-ended })
+}
+
+// lateness returns the most that a stream's request was sent too late: this
+// machine may have served the daemon's timers as badly.
+func (c *crowd) lateness() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.late
 }
 
 // since returns the visits that were begun after t, in their order.

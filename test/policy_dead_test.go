@@ -25,8 +25,11 @@ const slack = 250 * time.Millisecond
 // and nobody to one that lives again before it has answered `rise` probes.
 func TestADeadGatewayGetsNoNewcomerAndOneThatIsBackGetsThemAfterItsRise(t *testing.T) {
 	f := newFabric(newLab(t, "bird", "birdc", "named", "dig", "nsupdate", charonProgram, "swanctl", "tcpdump"))
-	gateways := f.startGateways()
-	daemon := startAnycastd(f.front, f.config())
+	vici := viciOverTCP(gw14 + ":4502") // its figures are proofs of life, which put probes off
+	gateway := startCharon(f.gateways[0], gatewayConf(testSecret), vici...)
+	startCharon(f.gateways[1], gatewayConf(testSecret))
+	daemon := f.daemon(t, f.config(`name      = "gw1"`, "name = \"gw1\"\nvici = \"tcp:"+gw14+":4502\"\nvici_every = \"100ms\""))
+	daemon.awaitSessions(0)
 	daemon.awaitState("in service")
 	crowd := f.newCrowd(t)
 	stop := crowd.stream(200)
@@ -35,7 +38,7 @@ func TestADeadGatewayGetsNoNewcomerAndOneThatIsBackGetsThemAfterItsRise(t *testi
 	crowd.awaitVisit("gw2", time.Time{})
 
 	killed := time.Now()
-	gateways[gw14].Kill()
+	gateway.Kill()
 	daemon.awaitStatus("finds gw1 dead by both families", func(s status) error {
 		if g := s.Gateways[0]; g.Usable {
 			return fmt.Errorf("%+v", g)
@@ -52,15 +55,15 @@ func TestADeadGatewayGetsNoNewcomerAndOneThatIsBackGetsThemAfterItsRise(t *testi
 
 	capture := f.gateways[0].Capture("router", "udp src port 500 and (src host "+gw14+" or src host "+gw16+")")
 	restarted := time.Now()
-	startCharon(f.gateways[0], gatewayConf(testSecret))
+	startCharon(f.gateways[0], gatewayConf(testSecret), vici...)
 	crowd.awaitVisit("gw1", restarted)
 	stop()
 	capture.Stop()
 	for _, way := range []struct{ family, gateway string }{{"ipv4", gw14}, {"ipv6", gw16}} {
 		alive := afterAnswers(t, capture.Packets(), netip.MustParseAddr(way.gateway), probeRise)
-		mustMissTheDead(t, crowd, way.family, last.Add(crowd.late), alive)
+		mustMissTheDead(t, crowd, way.family, last.Add(crowd.lateness()), alive)
 	}
-	t.Logf("our own timers were %v late at most", crowd.late)
+	t.Logf("our own timers were %v late at most", crowd.lateness())
 }
 
 // afterAnswers returns when a host sent its n-th packet in a capture.

@@ -31,7 +31,7 @@ func TestProbesOfEveryKindFindStrongSwanAliveAndLeaveItIdle(t *testing.T) {
 	of := func(kind string) string {
 		return f.config(`every = "500ms", timeout = "500ms", rise = 2, fall = 3`, `every = "100ms", timeout = "500ms", rise = 2, fall = 3, kind = "`+kind+`"`)
 	}
-	daemon := startAnycastd(f.front, of("version"))
+	daemon := f.daemon(t, of("version"))
 	for _, kind := range []string{"version", "proposal"} {
 		f.front.File("anycastd.toml", of(kind))
 		daemon.awaitProbes(kind)

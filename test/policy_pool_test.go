@@ -45,7 +45,7 @@ func (c *crowd) mustCome(when string, pool int, want string) {
 func TestPoolsBySourceFallBackAndRefuseOrDropWhomNobodyServes(t *testing.T) {
 	f, crowd := drainWorld(t)
 	unserved := func(how string) string { return f.config("[bgp]\n", "[policy]\nunserved = \""+how+"\"\n"+pools) }
-	daemon := startAnycastd(f.front, unserved("refuse"))
+	daemon := f.daemon(t, unserved("refuse"))
 	daemon.awaitState("in service")
 	f.awaitBIRD("both prefixes", "64512")
 	f.slowFabric()
@@ -66,7 +66,7 @@ func TestPoolsBySourceFallBackAndRefuseOrDropWhomNobodyServes(t *testing.T) {
 	daemon.mustDo("undrain", "gw2")
 
 	daemon.Kill()
-	daemon = startAnycastd(f.front, unserved("drop"))
+	daemon = f.daemon(t, unserved("drop"))
 	daemon.awaitState("in service")
 	begin := time.Now()
 	for _, a := range clients(bronze, poolSize) {
@@ -92,7 +92,7 @@ func TestAGatewayThatIsDeadByIPv6ServesIPv4(t *testing.T) {
 	f := newFabric(newLab(t, "bird", "birdc", "named", "dig", "nsupdate", charonProgram, "swanctl", "nft"))
 	f.startGateways()
 	crowd := f.newCrowd(t)
-	daemon := startAnycastd(f.front, f.config())
+	daemon := f.daemon(t, f.config())
 	daemon.awaitState("in service")
 	f.awaitBIRD("both prefixes", "64512")
 	ways := clients(0, 100)

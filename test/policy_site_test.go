@@ -38,7 +38,7 @@ func TestASiteShortOfGatewaysIsMadeWorseOrWithdrawnAndHeldDownWhenItRelapses(t *
 		return f.config("[bgp]\n", "[policy.site]\nmin_gateways = 2\nhold = \"3s\"\nwhen_short = \""+whenShort+"\"\n[bgp.worse]\n"+
 			"communities = [\"64500:80\"]\nlarge_communities = [\"64500:80:1\"]\nmed = 50\nprepend = 2\n[bgp]\n")
 	}
-	daemon := startAnycastd(f.front, site("worse"))
+	daemon := f.daemon(t, site("worse"))
 	daemon.awaitState("in service")
 	f.awaitBIRD("both prefixes", "64512")
 	daemon.mustDo("drain", "gw2")

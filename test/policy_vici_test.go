@@ -99,7 +99,7 @@ func TestVICILoadMovesNewcomersBetweenRealGateways(t *testing.T) {
 		}
 		return f.config(edits...)
 	}
-	daemon := startAnycastd(f.front, vici(`choose = "least-loaded"`))
+	daemon := f.daemon(t, vici(`choose = "least-loaded"`))
 	daemon.awaitState("in service")
 	crowd := f.newCrowd(t)
 
