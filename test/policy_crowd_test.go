@@ -310,19 +310,23 @@ func (c *crowd) awaitVisit(gateway string, t time.Time) {
 	})
 }
 
-// mustNotSend wants no client that asked after from, and before until unless
-// that is zero, sent to a gateway, and some sent elsewhere.
+// mustNotSend wants no client that asked after from, and before until, sent to
+// a gateway, and some sent elsewhere.
 func (c *crowd) mustNotSend(gateway string, from, until time.Time) {
 	c.t.Helper()
+	var wrong []visit
 	others := 0
 	for _, v := range c.since(from) {
 		switch {
-		case !until.IsZero() && !v.asked.Before(until):
+		case !v.asked.Before(until):
 		case v.gateway == gateway:
-			c.t.Errorf("%v was sent to %s, %v after it should have been the last", v.client, gateway, v.asked.Sub(from))
+			wrong = append(wrong, v)
 		case v.gateway != "":
 			others++
 		}
+	}
+	if n := len(wrong); n > 0 {
+		c.t.Errorf("%d clients were sent to %s, from %v to %v after it should have got its last", n, gateway, wrong[0].asked.Sub(from), wrong[n-1].asked.Sub(from))
 	}
 	if others == 0 {
 		c.t.Errorf("no client came to another gateway than %s", gateway)

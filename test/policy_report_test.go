@@ -25,13 +25,12 @@ import (
 // reportsAt is where the front-end takes reports.
 const reportsAt = front4 + ":9651"
 
-// report is the body of a gateway's report, and what it is signed with.
+// report is a gateway's report.
 type report struct {
 	gateway  string
 	sessions int
 	seq      time.Time
 	more     string // further members, each behind a comma
-	key      string
 }
 
 // body is the report as JSON.
