@@ -38,7 +38,7 @@ func (a *anycastd) mustFail(t *testing.T, code int, says string, verb ...string)
 // daemon is killed and started again, and until undrain or its time is over.
 func TestADrainedGatewayGetsNobodyFromTheMomentDrainReturns(t *testing.T) {
 	f, crowd := drainWorld(t)
-	daemon := startAnycastd(f.front, f.config())
+	daemon := f.daemon(t, f.config())
 	daemon.awaitState("in service")
 	stop := crowd.stream(200)
 	defer stop()
@@ -46,7 +46,7 @@ func TestADrainedGatewayGetsNobodyFromTheMomentDrainReturns(t *testing.T) {
 	drained := daemon.mustDo("drain", "gw1", "--reason", "new disks")
 	crowd.awaitVisit("gw2", drained)
 	daemon.Kill()
-	daemon = startAnycastd(f.front, f.config())
+	daemon = f.daemon(t, f.config())
 	restarted := time.Now()
 	daemon.awaitState("in service")
 	if out, err := daemon.try("gateways"); err != nil || !strings.Contains(out, "drained: new disks") {
@@ -60,6 +60,9 @@ func TestADrainedGatewayGetsNobodyFromTheMomentDrainReturns(t *testing.T) {
 
 	begin := time.Now()
 	drained = daemon.mustDo("drain", "gw1", "--for", "3s")
+	crowd.awaitVisit("gw2", drained)
+	daemon.Kill()
+	daemon = f.daemon(t, f.config())
 	crowd.awaitVisit("gw1", drained)
 	crowd.mustNotSend("gw1", drained, begin.Add(3*time.Second))
 	if len(daemon.Lines("the gateway's drain is over")) == 0 {
@@ -120,7 +123,7 @@ func (f *fabric) updates(t *testing.T) (n int) {
 // a restart announces nothing, undrain all.
 func TestADrainedNodeGoesInOrderAndAnswersAllAlong(t *testing.T) {
 	f, crowd := drainWorld(t)
-	daemon := startAnycastd(f.front, f.config(`drain_wait = "1s"`, `drain_wait = "3s"`))
+	daemon := f.daemon(t, f.config(`drain_wait = "1s"`, `drain_wait = "3s"`))
 	daemon.awaitState("in service")
 	f.awaitBIRD("both prefixes", "64512")
 	f.slowFabric()
@@ -143,7 +146,7 @@ func TestADrainedNodeGoesInOrderAndAnswersAllAlong(t *testing.T) {
 	})
 
 	daemon.Kill()
-	daemon = startAnycastd(f.front, f.config())
+	daemon = f.daemon(t, f.config())
 	daemon.awaitStatus("would be in service, but for the drain", func(s status) error {
 		for _, p := range s.Peers {
 			if p.State != "Established" {
@@ -188,7 +191,7 @@ func TestDrainMarksThatCantBeReadOrKeptAreToldOf(t *testing.T) {
 	} {
 		t.Log(name)
 		f.front.File("state/drain.json", bad)
-		daemon := startAnycastd(f.front, f.config())
+		daemon := f.daemon(t, f.config())
 		daemon.Await("drain marks can't be read")
 		daemon.awaitStatus("warns", func(s status) error {
 			if !strings.Contains(strings.Join(s.Warnings, "\n"), "drain marks are lost: "+file+": ") || !s.Gateways[0].Usable {
@@ -201,7 +204,7 @@ func TestDrainMarksThatCantBeReadOrKeptAreToldOf(t *testing.T) {
 		}
 		daemon.mustDo("drain", "gw2")
 		daemon.Kill()
-		daemon = startAnycastd(f.front, f.config())
+		daemon = f.daemon(t, f.config())
 		daemon.Await("drained by an operator before the start")
 		daemon.awaitStatus("has gw2 drained and no warning", func(s status) error {
 			if s.Gateways[1].Usable || strings.Contains(strings.Join(s.Warnings, "\n"), "marks") {
@@ -212,7 +215,7 @@ func TestDrainMarksThatCantBeReadOrKeptAreToldOf(t *testing.T) {
 		daemon.Kill()
 	}
 
-	daemon := startAnycastd(f.front, f.config())
+	daemon := f.daemon(t, f.config())
 	daemon.awaitState("in service")
 	if err := os.Mkdir(file+".new", 0o755); err != nil {
 		t.Fatal(err)
