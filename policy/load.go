@@ -84,7 +84,7 @@ func (d *decision) share(name string, b *bearing) Share {
 		at = b.figure.At
 	}
 	next := nextShare(b.load, d.cfg.overload(), last, at, d.now)
-	if !next.Over && next.Level < FullShare {
+	if next.High.IsZero() && next.Level < FullShare {
 		d.again(next.Since.Add(backStep))
 	}
 	return next

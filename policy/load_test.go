@@ -114,6 +114,22 @@ func TestAGatewayOfUnknownLoadIsTakenAsTheOthersAreIfHalfOfAllAreKnown(t *testin
 	}
 }
 
+func TestNoDecisionAsksForAnotherOneAtOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cfg, view := site()
+		cfg.Overload, cfg.StaleAfter = 0.9, 15*time.Second
+		view.Loads = map[string]Load{}
+		at := time.Duration(0)
+		for range 20 {
+			view.Loads["gw0"] = Load{Sessions: rapid.IntRange(70, 100).Draw(t, "sessions"), Capacity: 100, CPU: -1, At: start.Add(at)}
+			if p := decide(cfg, view, at); !p.Next.IsZero() && !p.Next.After(start.Add(at)) {
+				t.Fatalf("at %v: wants to decide again at %v", at, p.Next.Sub(start))
+			}
+			at += time.Duration(rapid.IntRange(1, 120).Draw(t, "seconds")) * time.Second
+		}
+	})
+}
+
 func TestCPUCountsWhereItIsMore(t *testing.T) {
 	cfg, view := site()
 	cfg.Gateways[0].Capacity = 100
