@@ -131,15 +131,10 @@ func (b *builder) pools(pools []Pool) {
 // then all others that are not overloaded, then those that are, which may become
 // full; at last the first ones may, too.
 func (b *builder) stages(gateways []int, f family) (out []stage) {
-	var self, fit, late, all []member
-	for _, i := range gateways {
-		m, ok := b.admit(i, f)
-		if !ok || m.weight <= 0 {
-			continue
-		}
-		all = append(all, m)
-		all[len(all)-1].share = Share{Level: FullShare}
-		switch {
+	all := b.members(gateways, f)
+	var self, fit, late []*member
+	for i := range all {
+		switch m := &all[i]; {
 		case m.share.Over || m.share.Level == 0:
 			late = append(late, m)
 		case m.self && b.cfg.Choose == SelfFirst:
@@ -148,7 +143,7 @@ func (b *builder) stages(gateways []int, f family) (out []stage) {
 			fit = append(fit, m)
 		}
 	}
-	for _, group := range [][]member{self, fit} {
+	for _, group := range [][]*member{self, fit} {
 		if len(group) > 0 {
 			out = append(out, stage{b.ring(group), calm})
 		}
@@ -160,7 +155,7 @@ func (b *builder) stages(gateways []int, f family) (out []stage) {
 		out = append(out, stage{r, full})
 	}
 	if len(out) > 1 {
-		out[0].over = b.ring(all)
+		out[0].over = b.overflow(all)
 	}
 	for _, s := range out[:calmly] {
 		if s.gauges != nil {
@@ -170,16 +165,39 @@ func (b *builder) stages(gateways []int, f family) (out []stage) {
 	return out
 }
 
+// members returns the gateways that take clients of family f.
+func (b *builder) members(gateways []int, f family) []member {
+	out := make([]member, 0, len(gateways))
+	for _, i := range gateways {
+		if m, ok := b.admit(i, f); ok && m.weight > 0 {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// overflow makes the ring of all, each with all of its weight.
+func (b *builder) overflow(all []member) *ring {
+	group := make([]*member, len(all))
+	for i := range all {
+		all[i].share = Share{Level: FullShare}
+		group[i] = &all[i]
+	}
+	return b.ring(group)
+}
+
 // ring makes the ring of group, which is in the order of names, on which all
 // nodes agree.
-func (b *builder) ring(group []member) *ring {
+func (b *builder) ring(group []*member) *ring {
 	r := &ring{targets: make([]Target, len(group)), from: make([]candidate, len(group)), emptier: b.cfg.Choose == LeastLoaded}
+	gauged := r.emptier
 	for i, m := range group {
 		r.from[i] = candidate{m.target.Gateway, m.weight * max(m.share.Level, 1)}
 		r.targets[i] = m.target
+		gauged = gauged || m.reckoned && m.capacity > 0
 	}
 	r.slots = b.slots(r.from)
-	if r.emptier || slices.ContainsFunc(group, func(m member) bool { return m.reckoned && m.capacity > 0 }) {
+	if gauged {
 		r.gauge(group, b.cfg.overload(), b.t.meters)
 	}
 	return r

@@ -69,9 +69,10 @@ func (g *gauge) emptier(than *gauge) bool {
 
 // gauge gives r the gauges of group, its targets. A gateway without a fresh
 // figure has at least as many sessions as the others have on average.
-func (r *ring) gauge(group []member, overload float64, meters map[string]*meter) {
-	byCapacity := !slices.ContainsFunc(group, func(m member) bool { return m.capacity == 0 })
+func (r *ring) gauge(group []*member, overload float64, meters map[string]*meter) {
+	byCapacity := !slices.ContainsFunc(group, func(m *member) bool { return m.capacity == 0 })
 	mean := meanLoad(group, byCapacity)
+	r.gauges = make([]gauge, 0, len(group))
 	ids := 0
 	for _, m := range group {
 		g := gauge{meter: meters[m.target.Gateway], had: m.sessions, bound: [2]uint64{unbounded, unbounded}, per: m.per(byCapacity)}
@@ -103,7 +104,7 @@ func (m *member) per(byCapacity bool) uint64 {
 }
 
 // meanLoad returns the mean load of those in group whose load is known.
-func meanLoad(group []member, byCapacity bool) float64 {
+func meanLoad(group []*member, byCapacity bool) float64 {
 	var sessions, per uint64
 	for _, m := range group {
 		if m.known {
