@@ -67,15 +67,16 @@ func (l *Loop) takeLoads() (any bool) {
 }
 
 // takeCounts keeps what had been sent to each gateway a while ago, which
-// gateways without known load are compared by. It says whether that matters.
+// gateways without known load are compared by. It says whether that has changed.
 func (l *Loop) takeCounts(now time.Time) bool {
 	if l.cfg.Policy.Choose != policy.LeastLoaded || now.Sub(l.countedAt) < l.cfg.Policy.StaleAfter {
 		return false
 	}
 	l.countedAt = now
+	before := l.view.Sent
 	l.view.Sent, l.counted = l.counted, map[string]uint64{}
 	for _, g := range l.cfg.Policy.Gateways {
 		l.counted[g.Name] = l.view.Table.Sent(g.Name)
 	}
-	return !maps.Equal(l.view.Sent, l.counted)
+	return !maps.Equal(before, l.view.Sent)
 }
