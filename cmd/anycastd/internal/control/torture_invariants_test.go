@@ -234,46 +234,59 @@ func (x *torture) checkPreference(c policy.Client, g *policy.Gateway, group int,
 	}
 }
 
-// checkUnknownLoad: of gateways in a ring, one whose load is unknown counts as
-// loaded as the others on average, so that it gets fewer newcomers than one
+// checkUnknownLoad: of the gateways of a pool, one whose load is unknown counts
+// as loaded as the others on average, so that it gets fewer newcomers than one
 // that is well below.
 func (x *torture) checkUnknownLoad() {
-	if x.cfg.Policy.Choose != policy.LeastLoaded || len(x.cfg.Policy.Pools) > 0 {
+	c := x.client()
+	groups := x.groups(c.Source)
+	if x.cfg.Policy.Choose != policy.LeastLoaded || len(groups) == 0 {
 		return
 	}
-	var unknown, empty *policy.Gateway
-	sessions, n, least := 0, 0, 0
-	for i := range x.cfg.Policy.Gateways {
-		g := &x.cfg.Policy.Gateways[i]
-		l, old, young := x.figure(g)
-		capacity := capacityOf(g, &l)
-		switch {
-		case x.usable(g, false) == no:
-			continue
-		case !x.takes(g, false) || g.Weight != 100 || x.table.Sent(g.Name) > 20 || len(x.loads[g.Name]) > 0 && (old || young) || capacity != 1000:
-			return
-		case old:
-			unknown = g
-			continue
-		}
-		if empty == nil || l.Sessions < least {
-			empty, least = g, l.Sessions
-		}
-		sessions, n = sessions+l.Sessions, n+1
-	}
-	if unknown == nil || n < 2 || sessions/n < least+100 {
+	unknown, emptiest := x.unknownBesideEmpty(groups[0], c.Source.Is6())
+	if unknown == "" {
 		return
 	}
 	got := map[string]int{}
 	for range 256 {
-		a := netip.AddrFrom4([4]byte{10, 0, byte(x.r.Uint32()), byte(x.r.Uint32())})
-		if t := x.table.Peek(policy.Client{Source: a, SPI: x.r.Uint64()}); t != nil {
+		if t := x.table.Peek(x.clientLike(c.Source)); t != nil {
 			got[t.Gateway]++
 		}
 	}
-	if got[unknown.Name] > got[empty.Name] {
-		x.fail("2 (newcomers): %s, whose load is unknown, gets more than %s, which is emptier than most: %v", unknown.Name, empty.Name, got)
+	if got[unknown] > got[emptiest] {
+		x.fail("2 (newcomers): %s, whose load is unknown, gets more than %s, which is emptier than most: %v", unknown, emptiest, got)
 	}
+}
+
+// unknownBesideEmpty returns a gateway whose load is unknown and the emptiest
+// of those beside it, if that is well below their mean; "" if there are no such.
+func (x *torture) unknownBesideEmpty(names []string, v6 bool) (unknown, emptiest string) {
+	sum, n, least := 0, 0, 0
+	for _, name := range names {
+		g := x.gateway(name)
+		if g == nil || x.usable(g, v6) == no {
+			continue
+		}
+		l, old, _ := x.figure(g)
+		switch {
+		case !x.takes(g, v6) || g.Weight != 100 || x.loop.view.Shares[name].Level != policy.FullShare:
+			return "", ""
+		case old:
+			unknown = name
+			continue
+		case capacityOf(g, &l) != 1000:
+			return "", ""
+		}
+		sessions := l.Sessions + int(x.table.Sent(name)-l.sent)
+		if emptiest == "" || sessions < least {
+			emptiest, least = name, sessions
+		}
+		sum, n = sum+sessions, n+1
+	}
+	if n < 2 || sum/n < least+100 {
+		return "", ""
+	}
+	return unknown, emptiest
 }
 
 // snapshot is where the sample of clients went, and what that depended on.
