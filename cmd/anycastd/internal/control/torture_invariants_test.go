@@ -22,7 +22,6 @@ func (x *torture) check() {
 		x.fail("%s", x.broken[0])
 	}
 	maps.DeleteFunc(x.told.proven, func(a netip.Addr, _ bool) bool { _, there := x.loop.view.Own[a]; return !there })
-	x.checkTurns()
 	x.checkRoutes()
 	x.checkClients()
 	x.checkStable()
@@ -31,6 +30,8 @@ func (x *torture) check() {
 	if x.checks%4 == 0 {
 		x.checkPure()
 	}
+	x.checkTurns() // last: what has been looked at without a lock happens before what comes
+	x.set(func() {})
 }
 
 // checkTurns: invariant 7, the loop turns and answers whatever hangs.
