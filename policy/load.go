@@ -79,12 +79,12 @@ func (d *decision) share(name string, b *bearing) Share {
 	if b.load < 0 {
 		return Share{Level: FullShare}
 	}
-	at := d.now
+	var at time.Time
 	if b.fresh {
 		at = b.figure.At
 	}
 	next := nextShare(b.load, d.cfg.overload(), last, at, d.now)
-	if next.High.IsZero() && next.Level < FullShare {
+	if !next.Over && next.High.IsZero() && next.Level < FullShare {
 		d.again(next.Since.Add(backStep))
 	}
 	return next
@@ -113,8 +113,8 @@ const (
 	backStep = 20 * time.Second // below overload at all, it gets another sixteenth each time this is over
 )
 
-// nextShare returns the share of a gateway with this load, by a figure of the
-// time at. Below overload nothing moves, and a single figure above moves nobody
+// nextShare returns the share of a gateway with this load, by its own figure of
+// the time at, or by what it is taken to have if at is zero. Below overload nothing moves, and a single figure above moves nobody
 // either: by the second one in a row the gateway gets no newcomers while another
 // takes them. Among such its share follows what it has left, in steps wide
 // enough that a flicker moves nobody. When it has recovered it comes back step
@@ -140,7 +140,7 @@ func nextShare(load, overload float64, last Share, at, now time.Time) Share {
 
 // overShare is nextShare from overload on.
 func overShare(load, overload float64, last Share, at time.Time) Share {
-	if !last.Over && (last.High.IsZero() || !at.After(last.High)) {
+	if !last.Over && !at.IsZero() && (last.High.IsZero() || !at.After(last.High)) {
 		if last.High.IsZero() {
 			last.High = at
 		}

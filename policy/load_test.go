@@ -80,8 +80,9 @@ func TestAStaleFigureIsUnknownAndNeverIdle(t *testing.T) {
 		{0, 0.95, "load 95 % by report, overloaded", false},
 		{15 * time.Second, noLoad, "load unknown since 00:00:00Z, taken as 95 %, overloaded", false},
 		{59 * time.Minute, noLoad, "load unknown since 00:00:00Z, taken as 95 %, overloaded", false},
-		{time.Hour, noLoad, "load unknown: the last report is too old", true},
+		{time.Hour, noLoad, "load unknown since 00:00:00Z, taken as 10 %", true},
 	} {
+		view.Loads["gw1"] = Load{Sessions: 10, Capacity: 100, CPU: -1, At: start.Add(tc.at)}
 		p := decide(cfg, view, tc.at)
 		g := p.Gateways[0]
 		if g.Load != tc.load || g.Burden() != tc.burden {
@@ -121,6 +122,10 @@ func TestNoDecisionAsksForAnotherOneAtOnce(t *testing.T) {
 		view.Loads = map[string]Load{}
 		at := time.Duration(0)
 		for range 20 {
+			delete(view.Loads, "gw1")
+			if rapid.Bool().Draw(t, "both") {
+				view.Loads["gw1"] = Load{Sessions: 95, Capacity: 100, CPU: -1, At: start.Add(at)}
+			}
 			view.Loads["gw0"] = Load{Sessions: rapid.IntRange(70, 100).Draw(t, "sessions"), Capacity: 100, CPU: -1, At: start.Add(at)}
 			if p := decide(cfg, view, at); !p.Next.IsZero() && !p.Next.After(start.Add(at)) {
 				t.Fatalf("at %v: wants to decide again at %v", at, p.Next.Sub(start))

@@ -15,7 +15,7 @@ import (
 type inbox struct {
 	mu       sync.Mutex
 	loads    map[figureOf]policy.Load
-	draining map[string]bool // who said so last
+	draining map[figureOf]bool // what said so last
 }
 
 // figureOf says whose figure it is, and by whom.
@@ -29,18 +29,25 @@ func (b *inbox) put(gateway string, load policy.Load) (urgent bool) {
 	if b.loads == nil {
 		b.loads = map[figureOf]policy.Load{}
 	}
-	b.loads[figureOf{gateway, load.Source}] = load
-	if b.draining[gateway] && !load.Draining && load.Source == report {
-		delete(b.draining, gateway)
-	}
-	if !load.Draining || b.draining[gateway] {
+	of := figureOf{gateway, load.Source}
+	b.loads[of] = load
+	if !load.Draining {
+		delete(b.draining, of)
 		return false
 	}
 	if b.draining == nil {
-		b.draining = map[string]bool{}
+		b.draining = map[figureOf]bool{}
 	}
-	b.draining[gateway] = true
-	return true
+	urgent = !b.draining[of]
+	b.draining[of] = true
+	return urgent
+}
+
+// forget forgets what a gateway said last.
+func (b *inbox) forget(gateway string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	maps.DeleteFunc(b.draining, func(of figureOf, _ bool) bool { return of.gateway == gateway })
 }
 
 // take returns what is there and empties it.
@@ -126,24 +133,27 @@ func (l *Loop) prove(g *policy.Gateway, load *policy.Load) {
 // forgetLoad drops the figures of a gateway that was dead, unless they are
 // newer: what it held is gone with it.
 func (l *Loop) forgetLoad(a netip.Addr) {
+	stale := l.cfg.Policy.StaleAfter
 	for _, g := range l.cfg.Policy.Gateways {
-		if slices.Contains(g.Addresses, a) && time.Since(l.view.Loads[g.Name].At) >= l.cfg.Policy.StaleAfter {
+		if slices.Contains(g.Addresses, a) && stale > 0 && time.Since(l.view.Loads[g.Name].At) >= stale {
 			delete(l.view.Loads, g.Name)
 			delete(l.figures, g.Name)
+			l.inbox.forget(g.Name)
 		}
 	}
 }
 
 // takeCounts keeps what had been sent to each gateway a while ago, from which on
-// those without a fresh figure are reckoned with. It says whether that matters.
+// those without a fresh figure are reckoned with. It says whether it has changed.
 func (l *Loop) takeCounts(now time.Time) bool {
 	if now.Sub(l.countedAt) < l.cfg.Policy.StaleAfter {
 		return false
 	}
 	l.countedAt = now
+	before := l.view.Sent
 	l.view.Sent, l.counted = l.counted, map[string]uint64{}
 	for _, g := range l.cfg.Policy.Gateways {
 		l.counted[g.Name] = l.view.Table.Sent(g.Name)
 	}
-	return !maps.Equal(l.view.Sent, l.counted)
+	return !maps.Equal(before, l.view.Sent)
 }

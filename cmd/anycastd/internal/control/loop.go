@@ -98,7 +98,7 @@ type Loop struct {
 	table   atomic.Pointer[policy.Table]   // that of view, for others to count by
 	names   atomic.Pointer[map[string]int] // of the gateways, with their indices
 	inbox   inbox
-	marking chan struct{}                     // holds one while marks are changed and kept
+	marking chan struct{}                     // holds one while marks are being kept
 	figures map[string]map[string]policy.Load // of gateways, by source
 
 	markTrouble string            // why marks were lost

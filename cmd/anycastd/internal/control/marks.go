@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -65,31 +66,19 @@ func (l *Loop) Undrain(ctx context.Context, gateway string) error {
 
 // mark changes the marks by change and keeps them.
 func (l *Loop) mark(ctx context.Context, gateway string, change func() error) error {
-	select {
-	case l.marking <- struct{}{}: // so that they are kept in the order of their changes
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-l.marking }()
 	var err error
-	var marks Marks
 	asked := l.ask(ctx, l.events, func() {
 		if err = l.known(gateway); err == nil {
 			err = change()
 		}
-		marks = l.marks()
 	})
-	if asked != nil {
-		return asked
-	}
-	if err != nil {
+	if err = cmp.Or(asked, err); err != nil {
 		return err
 	}
 	decided := l.Turns(ctx) // by then what follows from the change is done, too
-	kept := l.parts.Marks.Save(marks)
+	kept := l.keepMarks(ctx)
 	switch {
 	case kept != nil:
-		l.log.Error().Err(kept).Msg("drain marks can't be kept: a restart forgets the last change")
 		return fmt.Errorf("it is in effect, but a restart will forget it: %w", kept)
 	case decided != nil:
 		return fmt.Errorf("it is kept, but not in effect yet: %w", decided)
@@ -97,14 +86,23 @@ func (l *Loop) mark(ctx context.Context, gateway string, change func() error) er
 	return nil
 }
 
-// marks are the present ones.
-func (l *Loop) marks() Marks {
-	return Marks{Node: l.view.Node, Gateways: maps.Clone(l.view.Drained)}
-}
-
-// keepMarks keeps what is left of the marks when some are over.
-func (l *Loop) keepMarks() {
-	_ = l.mark(l.ctx, "", func() error { return nil }) // has been logged; what is over does no harm
+// keepMarks keeps the marks as they are when nobody else is keeping them any more.
+func (l *Loop) keepMarks(ctx context.Context) error {
+	select {
+	case l.marking <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-l.marking }()
+	var marks Marks
+	err := l.ask(ctx, l.questions, func() { marks = Marks{Node: l.view.Node, Gateways: maps.Clone(l.view.Drained)} })
+	if err == nil {
+		err = l.parts.Marks.Save(marks)
+	}
+	if err != nil {
+		l.log.Error().Err(err).Msg("drain marks can't be kept: a restart forgets the last change")
+	}
+	return err
 }
 
 // known says whether there is such a gateway, or a mark of one that was there.
@@ -170,7 +168,7 @@ func (l *Loop) forgetExpired(now time.Time) {
 			l.log.Warn().Str("gateway", name).Msg("the gateway's drain is over")
 		}
 	}
-	l.tasks.Go(l.keepMarks)
+	l.tasks.Go(func() { _ = l.keepMarks(l.ctx) }) // has been logged; what is over does no harm
 }
 
 // markWarnings tells of marks that somebody should look after.

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"maps"
 	"net/netip"
 
 	"github.com/anycastd/anycastd/bgp"
@@ -24,8 +23,13 @@ func (l *Loop) configure(cfg *config.Config) {
 		names[g.Name] = i
 	}
 	l.names.Store(&names)
-	maps.DeleteFunc(l.view.Loads, func(name string, _ policy.Load) bool { return !l.Knows(name) })
-	maps.DeleteFunc(l.figures, func(name string, _ map[string]policy.Load) bool { return !l.Knows(name) })
+	for name := range l.figures {
+		if !l.Knows(name) {
+			delete(l.view.Loads, name)
+			delete(l.figures, name)
+			l.inbox.forget(name)
+		}
+	}
 	known := l.view.Health
 	l.view.Health = map[netip.Addr]policy.Health{}
 	for _, g := range cfg.Policy.Gateways {

@@ -43,7 +43,7 @@ func tortured(r *rand.Rand) *config.Config {
 		Policy: policy.Config{
 			Node: "n1", Seed: "torture", Choose: policy.Sticky, Key: policy.BySource, Overload: 0.9,
 			StaleAfter: oneOf(r, 0, 30*time.Second), DrainWait: 5 * time.Second, Settle: 2 * time.Second,
-			Site: policy.Site{WhenShort: policy.Ignore, WhenOverloaded: policy.Ignore, OverloadFor: 10 * time.Second, ReliefFor: 10 * time.Second},
+			Site: policy.Site{WhenDark: policy.WithdrawSite, WhenShort: policy.Ignore, WhenOverloaded: policy.Ignore, OverloadFor: 10 * time.Second, ReliefFor: 10 * time.Second},
 		},
 		BGP: config.BGP{
 			ASN: 64512, Worse: bgp.Attributes{MED: 100},
@@ -188,6 +188,7 @@ func poolPrefix(i int, v6 bool) netip.Prefix {
 // reSite makes other settings for the site.
 func reSite(r *rand.Rand, c *config.Config) {
 	c.Policy.Site = policy.Site{
+		WhenDark:    oneOf(r, policy.WithdrawSite, policy.WithdrawSite, policy.WithdrawSite, policy.Ignore, policy.MakeWorse),
 		MinGateways: r.IntN(4), WhenShort: oneOf(r, policy.Ignore, policy.MakeWorse, policy.WithdrawSite, policy.WithdrawSite),
 		Overload: oneOf(r, 0, 0.85), Relief: 0.7, OverloadFor: 10 * time.Second, ReliefFor: 10 * time.Second,
 		WhenOverloaded: oneOf(r, policy.Ignore, policy.MakeWorse, policy.WithdrawSite), Hold: oneOf(r, 0, 10*time.Second, 30*time.Second),

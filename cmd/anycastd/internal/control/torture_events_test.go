@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -39,7 +40,7 @@ func events() []event {
 		{45, "breakPart", (*torture).breakPart}, {50, "healPart", (*torture).healPart}, {12, "healAll", (*torture).healAll},
 		{20, "turnPeer", (*torture).turnPeer}, {12, "turnFlood", (*torture).turnFlood},
 		{40, "send", (*torture).send},
-		{6, "calm", (*torture).calm}, {2, "restart", (*torture).restart}, {2, "kill", (*torture).kill},
+		{6, "calm", (*torture).calm}, {3, "compare", (*torture).compare}, {2, "restart", (*torture).restart}, {2, "kill", (*torture).kill},
 	}
 }
 
@@ -59,7 +60,7 @@ func (x *torture) tell(at netip.AddrPort, status probe.Status) {
 			x.told.own[at] = status
 			x.prove()
 		} else {
-			x.health[at.Addr()] = status
+			x.turned(at.Addr(), status)
 		}
 	})
 	x.loop.Probed(probe.State{Addr: at, Status: status, Reason: "is " + string(status), Since: time.Now()})
@@ -112,7 +113,7 @@ func (x *torture) turn(of func(netip.AddrPort) bool) string {
 	at := oneOf(x.r, all...)
 	x.dead[at.Addr()] = !x.dead[at.Addr()]
 	status := probe.Up
-	if x.dead[at.Addr()] {
+	if x.dead[at.Addr()] || isAnycast(at.Addr()) && !slices.Contains(x.open(), at) {
 		status = probe.Down
 	}
 	x.tell(at, status)
@@ -157,7 +158,7 @@ func (x *torture) strayProbe() string {
 func (x *torture) report() string {
 	g := &x.cfg.Policy.Gateways[x.r.IntN(len(x.cfg.Policy.Gateways))]
 	limit := int(x.cfg.Policy.Overload * 1000)
-	f := figure{Load: policy.Load{CPU: -1, At: time.Now(), Source: "report", Capacity: 1000}}
+	f := policy.Load{CPU: -1, At: time.Now(), Source: "report", Capacity: 1000}
 	switch kind := x.r.IntN(20); {
 	case kind < 10:
 		f.Sessions = 100 + 50*x.r.IntN(11)
@@ -174,13 +175,30 @@ func (x *torture) report() string {
 	default:
 		f.CPU = 0.99
 	}
-	x.set(func() { f.sent = x.table.Sent(g.Name) })
-	x.loads[g.Name] = append(x.loads[g.Name], f)
-	if n := len(x.loads[g.Name]); n > 12 {
-		x.loads[g.Name] = x.loads[g.Name][n-12:]
-	}
-	x.loop.Loaded(g.Name, f.Load)
+	x.tellLoad(g.Name, f)
 	return fmt.Sprintf("%s reports %d of %d, cpu %v, draining %v", g.Name, f.Sessions, f.Capacity, f.CPU, f.Draining)
+}
+
+// soon calls f, for which the loop must have time within a second.
+func (x *torture) soon(f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(x.t.Context(), time.Second+selfEvery)
+	defer cancel()
+	err := f(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		x.fail("7 (turns): the loop has no time for it")
+	}
+	return err
+}
+
+// tellLoad tells the loop the load of a gateway.
+func (x *torture) tellLoad(name string, l policy.Load) {
+	f := figure{Load: l}
+	x.set(func() { f.sent = x.table.Sent(name) })
+	x.loads[name] = append(x.loads[name], f)
+	if n := len(x.loads[name]); n > 12 {
+		x.loads[name] = x.loads[name][n-12:]
+	}
+	x.loop.Loaded(name, l)
 }
 
 // drainGateway drains a gateway, for a time or until it is undone.
@@ -190,13 +208,13 @@ func (x *torture) drainGateway() string { return x.drain(oneOf(x.r, tortureGatew
 func (x *torture) drainNode() string { return x.drain("") }
 
 func (x *torture) drain(name string) string {
-	_, marked := x.marks.Gateways[name]
+	_, marked := x.loop.view.Drained[name] // perhaps one that is over
 	lasting := oneOf(x.r, 0, time.Second, 30*time.Second, 10*time.Minute)
 	d := policy.Drain{Reason: "maintenance", Since: time.Now()}
 	if lasting > 0 {
 		d.Until = d.Since.Add(lasting)
 	}
-	err := x.loop.Drain(x.t.Context(), name, "maintenance", lasting)
+	err := x.soon(func(ctx context.Context) error { return x.loop.Drain(ctx, name, "maintenance", lasting) })
 	if known := name == "" || marked || x.gateway(name) != nil; !known {
 		if err == nil {
 			x.fail("8 (marks): drain of %q, which is not there, is no error", name)
@@ -241,7 +259,7 @@ func (x *torture) undrain(name string) string {
 	if !drained {
 		return "nothing to undrain"
 	}
-	err := x.loop.Undrain(x.t.Context(), name)
+	err := x.soon(func(ctx context.Context) error { return x.loop.Undrain(ctx, name) })
 	x.marked(err, func() {
 		if name == "" {
 			x.marks.Node = nil
@@ -260,8 +278,8 @@ func (x *torture) reload() string {
 	}
 	x.set(func() { x.cfg = cfg })
 	x.configured()
-	if err := x.loop.Reload(x.t.Context(), cfg); err != nil {
-		x.fail("reload: %v", err)
+	if err := x.soon(func(ctx context.Context) error { return x.loop.Reload(ctx, cfg) }); err != nil {
+		x.fail("9 (converges): reload: %v", err)
 	}
 	x.reloaded = true
 	return inShort(cfg)
@@ -285,8 +303,8 @@ func inShort(cfg *config.Config) string {
 func (x *torture) reloadInVain() string {
 	cfg := mutated(x.r, x.cfg, mutations()...)
 	cfg.Interface = "eth9"
-	if err := x.loop.Reload(x.t.Context(), cfg); err == nil {
-		x.fail("a reload changes the interface")
+	if err := x.soon(func(ctx context.Context) error { return x.loop.Reload(ctx, cfg) }); err == nil {
+		x.fail("9 (converges): a reload changes the interface")
 	}
 	return "reload refused"
 }
@@ -361,6 +379,29 @@ func (x *torture) healAll() string {
 		x.well(part)
 	}
 	return "all parts are well"
+}
+
+// compare starts anew with gateways that are all alike, one of which does not
+// tell its load.
+func (x *torture) compare() string {
+	x.end()
+	cfg := mutated(x.r, x.cfg, func(r *rand.Rand, c *config.Config) {
+		for range tortureGateways {
+			addGateway(r, c)
+		}
+	})
+	cfg.Policy.Choose, cfg.Policy.Pools = policy.LeastLoaded, nil
+	for i := range cfg.Policy.Gateways {
+		cfg.Policy.Gateways[i].Weight, cfg.Policy.Gateways[i].Capacity = 100, 1000
+	}
+	x.set(func() { x.cfg = cfg })
+	x.start()
+	x.reviveAll()
+	for i := range cfg.Policy.Gateways[1:] {
+		x.tellLoad(cfg.Policy.Gateways[i].Name, policy.Load{CPU: -1, At: time.Now(), Source: "report", Sessions: 100 + 200*i})
+	}
+	time.Sleep(settlesIn + selfEvery)
+	return inShort(cfg)
 }
 
 // turnPeer loses the BGP session, or brings it back.

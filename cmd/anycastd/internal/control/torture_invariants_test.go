@@ -22,7 +22,6 @@ func (x *torture) check() {
 		x.fail("%s", x.broken[0])
 	}
 	maps.DeleteFunc(x.told.proven, func(a netip.Addr, _ bool) bool { _, there := x.loop.view.Own[a]; return !there })
-	x.checkTurns()
 	x.checkRoutes()
 	x.checkClients()
 	x.checkStable()
@@ -31,6 +30,8 @@ func (x *torture) check() {
 	if x.checks%4 == 0 {
 		x.checkPure()
 	}
+	x.checkTurns() // last: what has been looked at without a lock happens before what comes
+	x.set(func() {})
 }
 
 // checkTurns: invariant 7, the loop turns and answers whatever hangs.
@@ -152,7 +153,7 @@ func (x *torture) against(p netip.Prefix) string {
 		return "it has left the configuration"
 	case x.marks.Node != nil:
 		return "the node is drained"
-	case x.served(p.Addr().Is6()) == no:
+	case x.served(p.Addr().Is6()) == no && x.cfg.Policy.Site.WhenDark == policy.WithdrawSite:
 		return "no gateway is usable"
 	case !x.mayServe(p, true):
 		return "an address in it is not up"
@@ -225,7 +226,7 @@ func (x *torture) checkPreference(c policy.Client, g *policy.Gateway, group int,
 			switch {
 			case i < group:
 				x.fail("2 (newcomers): %v goes to %s of group %d, though %s takes newcomers: %v", c.Source, g.Name, group, name, groups)
-			case x.over(g) == yes:
+			case i == group && x.over(g) == yes:
 				x.fail("2 (newcomers): %v goes to %s, which is overloaded, though %s takes newcomers: %v", c.Source, g.Name, name, groups)
 			case i == group && other.Self && x.cfg.Policy.Choose == policy.SelfFirst && g != other:
 				x.fail("2 (newcomers): %v goes to %s, though %s is this very host's", c.Source, g.Name, name)
@@ -234,46 +235,59 @@ func (x *torture) checkPreference(c policy.Client, g *policy.Gateway, group int,
 	}
 }
 
-// checkUnknownLoad: of gateways in a ring, one whose load is unknown counts as
-// loaded as the others on average, so that it gets fewer newcomers than one
+// checkUnknownLoad: of the gateways of a pool, one whose load is unknown counts
+// as loaded as the others on average, so that it gets fewer newcomers than one
 // that is well below.
 func (x *torture) checkUnknownLoad() {
-	if x.cfg.Policy.Choose != policy.LeastLoaded || len(x.cfg.Policy.Pools) > 0 {
+	c := x.client()
+	groups := x.groups(c.Source)
+	if x.cfg.Policy.Choose != policy.LeastLoaded || len(groups) == 0 {
 		return
 	}
-	var unknown, empty *policy.Gateway
-	sessions, n, least := 0, 0, 0
-	for i := range x.cfg.Policy.Gateways {
-		g := &x.cfg.Policy.Gateways[i]
-		l, old, young := x.figure(g)
-		capacity := capacityOf(g, &l)
-		switch {
-		case x.usable(g, false) == no:
-			continue
-		case !x.takes(g, false) || g.Weight != 100 || x.table.Sent(g.Name) > 20 || len(x.loads[g.Name]) > 0 && (old || young) || capacity != 1000:
-			return
-		case old:
-			unknown = g
-			continue
-		}
-		if empty == nil || l.Sessions < least {
-			empty, least = g, l.Sessions
-		}
-		sessions, n = sessions+l.Sessions, n+1
-	}
-	if unknown == nil || n < 2 || sessions/n < least+100 {
+	unknown, emptiest := x.unknownBesideEmpty(groups[0], c.Source.Is6())
+	if unknown == "" {
 		return
 	}
 	got := map[string]int{}
-	for range 256 {
-		a := netip.AddrFrom4([4]byte{10, 0, byte(x.r.Uint32()), byte(x.r.Uint32())})
-		if t := x.table.Peek(policy.Client{Source: a, SPI: x.r.Uint64()}); t != nil {
+	for range 4096 { // the fewest that leave nothing to chance
+		if t := x.table.Peek(x.clientLike(c.Source)); t != nil {
 			got[t.Gateway]++
 		}
 	}
-	if got[unknown.Name] > got[empty.Name] {
-		x.fail("2 (newcomers): %s, whose load is unknown, gets more than %s, which is emptier than most: %v", unknown.Name, empty.Name, got)
+	if got[unknown] > got[emptiest] {
+		x.fail("2 (newcomers): %s, whose load is unknown, gets more than %s, which is emptier than most: %v", unknown, emptiest, got)
 	}
+}
+
+// unknownBesideEmpty returns a gateway whose load is unknown and the emptiest
+// of those beside it, if that is well below their mean; "" if there are no such.
+func (x *torture) unknownBesideEmpty(names []string, v6 bool) (unknown, emptiest string) {
+	sum, n, least := 0, 0, 0
+	for _, name := range names {
+		g := x.gateway(name)
+		if g == nil || x.usable(g, v6) == no {
+			continue
+		}
+		l, old, _ := x.figure(g)
+		switch {
+		case !old && !x.takes(g, v6) || x.usable(g, v6) != yes || g.Weight != 100 || x.loop.view.Shares[name].Level != policy.FullShare:
+			return "", ""
+		case old:
+			unknown = name
+			continue
+		case capacityOf(g, &l) != 1000:
+			return "", ""
+		}
+		sessions := l.Sessions + int(x.table.Sent(name)-l.sent)
+		if emptiest == "" || sessions < least {
+			emptiest, least = name, sessions
+		}
+		sum, n = sum+sessions, n+1
+	}
+	if n < 2 || sum/n < least+100 {
+		return "", ""
+	}
+	return unknown, emptiest
 }
 
 // snapshot is where the sample of clients went, and what that depended on.
@@ -329,7 +343,8 @@ func (x *torture) steady(c policy.Client, was, is *snapshot, own string) bool {
 	for _, name := range slices.Concat(x.groups(c.Source)...) {
 		a, b := was.states[name], is.states[name]
 		lost := b.usable[f] == no && a.usable[f] == yes
-		if a != b && !lost || b.usable[f] == maybe || b.usable[f] == yes && !b.roomy {
+		full := a.usable[f] == yes && !a.roomy || b.usable[f] == yes && !b.roomy // some go elsewhere for that
+		if a != b && !lost || b.usable[f] == maybe || full {
 			return false
 		}
 	}
@@ -362,6 +377,9 @@ func (x *torture) checkMarks() {
 		return m
 	}
 	is, want := unexpired(x.saved), unexpired(x.kept)
+	if reflect.DeepEqual(is, unexpired(x.marks)) { // kept meanwhile, though at first it could not be
+		want = is
+	}
 	if !maps.Equal(is.Gateways, want.Gateways) || !reflect.DeepEqual(is.Node, want.Node) {
 		x.fail("8 (marks): kept are %v, to be kept was %v", is, want)
 	}

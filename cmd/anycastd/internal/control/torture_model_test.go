@@ -16,6 +16,8 @@ type model struct {
 	health map[netip.Addr]probe.Status
 	loads  map[string][]figure // the last ones
 	marks  Marks
+
+	reloadedAt time.Time
 }
 
 // figure is a load, and what had been sent by then.
@@ -40,6 +42,7 @@ const settlesIn = selfEvery
 
 // configured forgets what a reload makes the loop forget.
 func (m *model) configured() {
+	m.reloadedAt = time.Now()
 	known := m.health
 	m.health = map[netip.Addr]probe.Status{}
 	for i := range m.cfg.Policy.Gateways {
@@ -55,6 +58,22 @@ func (m *model) configured() {
 	for name := range m.loads {
 		if m.gateway(name) == nil {
 			delete(m.loads, name)
+		}
+	}
+}
+
+// turned takes in what a probe has shown of a. What a dead gateway held is
+// forgotten when it comes back, unless it was fresh.
+func (m *model) turned(a netip.Addr, is probe.Status) {
+	was := m.health[a]
+	m.health[a] = is
+	if was != probe.Down || is != probe.Up {
+		return
+	}
+	for i := range m.cfg.Policy.Gateways {
+		g := &m.cfg.Policy.Gateways[i]
+		if _, old, _ := m.figure(g); old && slices.Contains(g.Addresses, a) {
+			delete(m.loads, g.Name)
 		}
 	}
 }
@@ -111,7 +130,9 @@ func (m *model) usable(g *policy.Gateway, v6 bool) verdict {
 	switch {
 	case young && slices.ContainsFunc(m.loads[g.Name], func(f figure) bool { return f.Draining }):
 		return maybe
-	case !old && l.Draining:
+	case old && l.Draining:
+		return maybe // until it says otherwise, or was dead
+	case l.Draining:
 		return no
 	}
 	return yes
@@ -137,22 +158,16 @@ func capacityOf(g *policy.Gateway, f *figure) int {
 	return g.Capacity
 }
 
-// over says whether g is overloaded. One that is coming back may be.
+// over says whether g is overloaded. One that is coming back may be, and so may
+// one of unknown load, which is taken to be as it was or as others are.
 func (m *model) over(g *policy.Gateway) verdict {
 	l, old, young := m.figure(g)
-	switch {
-	case len(m.loads[g.Name]) == 0:
-		return no
-	case young:
+	if young || old {
 		return maybe
-	case old && time.Since(l.At) < 5*m.cfg.Policy.StaleAfter:
-		return maybe
-	case old:
-		return no
 	}
-	load, limit := m.load(g, &l), m.cfg.Policy.Overload
-	switch {
-	case load >= limit:
+	limit := m.cfg.Policy.Overload
+	switch load := m.load(g, &l); {
+	case load >= limit && m.highBefore(g, limit):
 		return yes
 	case load < limit*0.87:
 		return no
@@ -160,15 +175,25 @@ func (m *model) over(g *policy.Gateway) verdict {
 	return maybe
 }
 
+// highBefore says whether the figure before g's last one was certainly taken in
+// under the present configuration, and was at limit or above, as were all since.
+func (m *model) highBefore(g *policy.Gateway, limit float64) bool {
+	all := m.loads[g.Name]
+	last := all[len(all)-1]
+	for i := len(all) - 2; i >= 0 && m.load(g, &all[i]) >= limit && all[i].At.After(m.reloadedAt); i-- {
+		if last.At.Sub(all[i].At) > settlesIn {
+			return true
+		}
+	}
+	return false
+}
+
 // roomy says whether g certainly takes more newcomers.
 func (m *model) roomy(g *policy.Gateway) bool {
 	l, old, young := m.figure(g)
-	if len(m.loads[g.Name]) == 0 {
-		return true
-	}
 	c := capacityOf(g, &l)
 	if young || old || c == 0 {
-		return !young
+		return !young && c == 0
 	}
 	return float64(l.Sessions)+float64(m.table.Sent(g.Name)-l.sent)+30 < m.cfg.Policy.Overload*float64(c)
 }

@@ -23,7 +23,57 @@ var (
 )
 
 // TestTorture lets the loop, with its real policy, meet random events while its
-// parts fail, hang and answer late, and checks after each what must always hold.
+// parts fail, hang and answer late, and checks after each what must always hold:
+//
+//  1. announced: no prefix is up that can't be served, nor for long after
+//  2. newcomers: whom no client is sent to, and whom rather than others
+//  3. order: of bring-up and tear-down, with drain_wait and settle
+//  4. pure: the same view, the same plan; and that is the plan in force
+//  5. reasons: everything has one, and each change of a route is logged
+//  6. stable: who is not concerned by a change stays
+//  7. turns: whatever hangs, the loop answers, and a stop ends in time
+//  8. marks: what was drained is, and is kept
+//  9. converges: when all is well again the world is as planned
+//  10. hold-down: a site comes back no faster than it may
+//
+// A seed fixes the events, not what goroutines make of them at the same instant,
+// nor the keepers' jitter: what is rare may need a -count.
+//
+// What the invariants are worth was tried by faults put into the code by hand,
+// one at a time, and 24 seeds of 2,000 events:
+//
+//	fault                                              caught by, in how many seeds
+//	drain_wait forgotten                               3 in most
+//	withdrawn without graceful shutdown in a stop      3 in all
+//	announced before the own probe is answered         1, 3 in half
+//	announced before the address is on the host        1, 3 in 10
+//	sockets closed before settle                       3 in half
+//	addresses removed with their sockets               3 in 8
+//	a drained node stops answering                     3 in half
+//	records published before the route                 3 in all
+//	--for of a drain lost                              8 in all
+//	end of a drain not scheduled                       2, 4, 8 in most
+//	drain ignored for a gateway named by FQDN          2, 1 in a quarter
+//	drain returns before the decision                  2 in 3
+//	undrain not kept                                   8 in all
+//	overloaded gateway stays in the ring               2, 6 in most
+//	unknown load counts as idle                        2 in all
+//	a gateway's own wish to drain ignored              2, 1 in all
+//	loads forgotten                                    2, 1 in all
+//	load not forgotten when it is stale                2 in 4
+//	fallbacks in reverse order                         2 in 3
+//	fallbacks before the pool itself                   2 in 23
+//	remembered clients sent back to a drained gateway  2 in all
+//	slots by the number of gateways                    6 in 11
+//	health of an address kept that left and came back  2, 1 in 13
+//	hold-down removed                                  10 in all
+//	hold-down not doubled                              10 in 17
+//	flood excuses a lost probe for ever                1 in all
+//	keeper drops the newest desire                     9 in 4
+//	keeper does not try again                          9 in 22
+//	a zone's later records not handed on               9 in 23
+//	loop waits for the speaker                         7 in 19
+//	a route changes without a line in the log          5, 3 in all
 func TestTorture(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute")
@@ -70,12 +120,7 @@ func tortureBy(t *testing.T, seed uint64) {
 	for range 8 {
 		x.sample = append(x.sample, x.client())
 	}
-	defer func() {
-		if x.loop != nil {
-			x.cancel()
-		}
-		x.healAll()
-	}()
+	defer x.leave()
 	x.start()
 	x.note("start: " + inShort(x.cfg))
 	all, total := events(), 0
@@ -93,6 +138,19 @@ func tortureBy(t *testing.T, seed uint64) {
 		x.stop()
 	} else {
 		x.end()
+	}
+}
+
+// leave ends what still runs, after a failure too.
+func (x *torture) leave() {
+	if x.loop == nil {
+		return
+	}
+	x.cancel()
+	x.healAll()
+	select {
+	case <-x.done:
+	case <-time.After(10 * time.Second):
 	}
 }
 
@@ -133,11 +191,17 @@ func (x *torture) wait() { synctest.Wait() }
 
 // client returns a random client, of a pool or of none.
 func (x *torture) client() policy.Client {
-	if x.r.IntN(2) == 0 {
-		a := netip.AddrFrom4([4]byte{10, byte(x.r.IntN(3)), byte(x.r.Uint32()), byte(x.r.Uint32())})
-		return policy.Client{Source: a, SPI: x.r.Uint64()}
+	i, v6 := x.r.IntN(3), x.r.IntN(2) == 0
+	return x.clientLike(poolPrefix(i, v6).Addr())
+}
+
+// clientLike returns a random client of the pool that one from src is of.
+func (x *torture) clientLike(src netip.Addr) policy.Client {
+	a, some := src.As16(), x.r.Uint32()
+	if src.Is4() {
+		a[14], a[15] = byte(some), byte(some>>8)
+	} else {
+		a[6], a[7], a[15] = byte(some), byte(some>>8), 1
 	}
-	a := poolPrefix(x.r.IntN(3), true).Addr().As16()
-	a[6], a[7], a[15] = byte(x.r.Uint32()), byte(x.r.Uint32()), 1
-	return policy.Client{Source: netip.AddrFrom16(a), SPI: x.r.Uint64()}
+	return policy.Client{Source: netip.AddrFrom16(a).Unmap(), SPI: x.r.Uint64()}
 }

@@ -73,6 +73,7 @@ type lives struct {
 	at          map[netip.Prefix]time.Time
 	graceful    map[netip.Prefix]time.Time // since when by the log; zero: it is not
 	announced   map[netip.Prefix]bool      // at some time
+	spoken      map[netip.Prefix]bool      // the speaker has been asked for it at some time
 	site        string                     // by the log
 	siteFell    time.Time
 	siteBack    time.Time // the last time it came back
@@ -85,7 +86,7 @@ func (o *outside) reborn() {
 		o.told = told{
 			installed: map[netip.Addr]bool{}, listening: map[netip.AddrPort]bool{}, own: map[netip.AddrPort]probe.Status{}, proven: map[netip.Addr]bool{},
 		}
-		o.since = lives{wish: map[netip.Prefix]string{}, at: map[netip.Prefix]time.Time{}, graceful: map[netip.Prefix]time.Time{}, announced: map[netip.Prefix]bool{}}
+		o.since = lives{wish: map[netip.Prefix]string{}, at: map[netip.Prefix]time.Time{}, graceful: map[netip.Prefix]time.Time{}, announced: map[netip.Prefix]bool{}, spoken: map[netip.Prefix]bool{}}
 		o.targets, o.listening, o.routes, o.table, o.counts = nil, nil, nil, nil, map[netip.AddrPort]ikefront.Counts{}
 	})
 }
@@ -333,6 +334,7 @@ func (s outerSpeaker) Set(ctx context.Context, routes []bgp.Route) error {
 // been up. The world is locked.
 func (s outerSpeaker) mayAnnounce(routes []bgp.Route) {
 	for _, r := range routes {
+		s.since.spoken[r.Prefix] = true
 		if slices.ContainsFunc(s.routes, func(old bgp.Route) bool { return old.Prefix == r.Prefix }) {
 			continue
 		}
@@ -365,7 +367,19 @@ type outerPublisher struct {
 }
 
 func (p outerPublisher) Set(ctx context.Context, records []dnspub.Record) error {
+	p.set(func() { p.mayPublish(records) })
 	return p.call(ctx, "publisher", func() { p.records[p.zone] = slices.Clone(records) })
+}
+
+// mayPublish checks that no anycast address is published before its prefix has
+// been announced. The world is locked.
+func (p outerPublisher) mayPublish(records []dnspub.Record) {
+	for _, r := range records {
+		spoken := slices.ContainsFunc(slices.Collect(maps.Keys(p.since.spoken)), func(prefix netip.Prefix) bool { return prefix.Contains(r.Address) })
+		if isAnycast(r.Address) && !spoken {
+			p.violate("3 (order): %s %v is published before any prefix of it has been announced", r.Name, r.Address)
+		}
+	}
 }
 
 func (p outerPublisher) Status() (out []dnspub.Status) {
