@@ -90,7 +90,9 @@ func TestAStaleFigureIsUnknownAndNeverIdle(t *testing.T) {
 		}
 		reached := map[string]bool{}
 		for n := range uint32(50) {
-			reached[p.Table.Pick(clientOf(n)).Gateway] = true
+			c := clientOf(n)
+			c.SPI = uint64(tc.at) // another attempt each time
+			reached[p.Table.Pick(c).Gateway] = true
 		}
 		if reached["gw0"] != tc.reached {
 			t.Errorf("at %v: want gw0 reached: %v, got %v", tc.at, tc.reached, reached["gw0"])
