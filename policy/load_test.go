@@ -65,6 +65,14 @@ func TestAShareMovesOnlyWhereTheRuleSays(t *testing.T) {
 	})
 }
 
+// sent is what has been counted for a gateway so far.
+func (v *View) sent(gateway string) uint64 {
+	if v.Table == nil {
+		return 0
+	}
+	return v.Table.Sent(gateway)
+}
+
 func TestAStaleFigureIsUnknownAndNeverIdle(t *testing.T) {
 	cfg, view := site()
 	cfg.StaleAfter, cfg.Overload = 15*time.Second, 0.9
@@ -82,7 +90,7 @@ func TestAStaleFigureIsUnknownAndNeverIdle(t *testing.T) {
 		{59 * time.Minute, noLoad, "load unknown since 00:00:00Z, taken as 95 %, overloaded", false},
 		{time.Hour, noLoad, "load unknown since 00:00:00Z, taken as 10 %", true},
 	} {
-		view.Loads["gw1"] = Load{Sessions: 10, Capacity: 100, CPU: -1, At: start.Add(tc.at)}
+		view.Loads["gw1"] = Load{Sessions: 10, Capacity: 100, CPU: -1, At: start.Add(tc.at), Sent: view.sent("gw1")}
 		p := decide(cfg, view, tc.at)
 		g := p.Gateways[0]
 		if g.Load != tc.load || g.Burden() != tc.burden {
