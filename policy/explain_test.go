@@ -13,7 +13,7 @@ func TestExplainNamesWhereEachClientReallyGoes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := drawCrowd(t, 6)
 		p := Decide(c.cfg, c.view, start)
-		for range 10 {
+		for range 3 { // each makes tables of its own
 			client := c.drawClient(t)
 			e := Explain(c.cfg, &p, c.view, start, client, "")
 			got := p.Table.Pick(client)

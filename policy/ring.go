@@ -94,19 +94,25 @@ func bidders(k0, k1 uint64, from []candidate) (all []arrivals, step float64) {
 	return all, (math.Log(slotCount) + 3) / total
 }
 
+// fewCandidates is up to how many of them order ranks all.
+const fewCandidates = 16
+
 // order returns the candidates that bid for slot, the winner first, then who
-// would win if those before it were not there. It goes on for a few times as long as
-// the slot is usually open, so that of many candidates only the first are there.
+// would win if those before it were not there. Of many candidates only the first
+// are there: those that bid while slots are usually open.
 func order(k0, k1 uint64, from []candidate, slot int) []int {
 	type bid struct {
 		time float64
 		by   int
 	}
 	var bids []bid
-	bidders, step := bidders(k0, k1, from)
+	bidders, last := bidders(k0, k1, from)
+	if len(from) <= fewCandidates {
+		last = math.Inf(1)
+	}
 	for i := range bidders {
 		b := &bidders[i]
-		for s := b.next(); b.time < 4*step; s = b.next() {
+		for s := b.next(); b.time < last; s = b.next() {
 			if s == slot {
 				bids = append(bids, bid{b.time, i})
 				break

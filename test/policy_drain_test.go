@@ -199,8 +199,15 @@ func TestDrainMarksThatCantBeReadOrKeptAreToldOf(t *testing.T) {
 			}
 			return nil
 		})
-		if kept, err := os.ReadFile(file + ".bad"); err != nil || string(kept) != bad {
+		aside, _ := filepath.Glob(file + ".bad-*")
+		if len(aside) != 1 {
+			t.Fatalf("%s: want one file put aside, got %v", name, aside)
+		}
+		if kept, err := os.ReadFile(aside[0]); err != nil || string(kept) != bad {
 			t.Errorf("%s: want it kept, got %q, %v", name, kept, err)
+		}
+		if err := os.Remove(aside[0]); err != nil {
+			t.Fatal(err)
 		}
 		daemon.mustDo("drain", "gw2")
 		daemon.Kill()

@@ -46,7 +46,7 @@ func TestASiteShortOfGatewaysIsMadeWorseOrWithdrawnAndHeldDownWhenItRelapses(t *
 		f.awaitBIRD(text, text)
 	}
 	daemon.awaitState("in service, made worse")
-	if s := daemon.awaitSite("short"); s.Usable != 1 || !strings.Contains(s.Reason, "1 usable gateways, fewer than 2") {
+	if s := daemon.awaitSite("short"); s.Usable != 1 || !strings.Contains(s.Reason, "fewer than 2 usable gateways: 1 usable") {
 		t.Errorf("got %+v", s)
 	}
 	if got := crowd.among(clients(0, 20)); got["gw1"] != 40 {
@@ -77,7 +77,7 @@ func TestASiteShortOfGatewaysIsMadeWorseOrWithdrawnAndHeldDownWhenItRelapses(t *
 		if held := s.Since.Sub(begin); held < least {
 			t.Errorf("relapse %d: it came back after %v, want %v at least", relapse+1, held, least)
 		}
-		if told := len(daemon.Lines("is held down a while")); told < relapse+1 {
+		if told := len(daemon.Lines("is held down for a while")); told < relapse+1 {
 			t.Errorf("relapse %d: the log tells of a hold-down %d times", relapse+1, told)
 		}
 		t.Logf("relapse %d: held down for %v", relapse+1, s.Since.Sub(begin))

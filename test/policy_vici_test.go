@@ -41,6 +41,20 @@ func (a *anycastd) awaitSessions(want ...int) {
 	})
 }
 
+// awaitOverload waits until all gateways are overloaded, as by their second
+// figure in a row they are.
+func (a *anycastd) awaitOverload() {
+	a.host.Lab.Eventually(a.Name+" takes all gateways as overloaded", patience, func() error {
+		all, err := a.loads()
+		for _, g := range all {
+			if err == nil && !g.Overloaded {
+				err = fmt.Errorf("%s: %s", g.Name, g.Reason)
+			}
+		}
+		return err
+	})
+}
+
 // viciOverTCP are the edits of charonConf by which VICI is reached over TCP.
 func viciOverTCP(at string) []string {
 	return []string{
@@ -113,6 +127,7 @@ func TestVICILoadMovesNewcomersBetweenRealGateways(t *testing.T) {
 	f.front.File("anycastd.toml", vici("choose = \"sticky\"\noverload = 0.5"))
 	daemon.mustDo("reload")
 	daemon.awaitSessions(800, 1400)
+	daemon.awaitOverload()
 	left1, left2 := 1-800./1600, 1-1400./1600
 	crowd.mustShare("sticky, both beyond overload", left1/(left1+left2))
 	if out, err := daemon.try("explain", client("ipv4", 0).String()); err != nil || strings.Count(out, "overloaded") < 2 {
