@@ -38,6 +38,7 @@ func TestPool(t *testing.T) {
 		"refuses no gateways":                     {addressed + "[[pool]]\nname = \"p\"\ngateways = []", []string{`7:12: pool "p" has no gateways`}},
 		"refuses an unknown gateway":              {addressed + "[[pool]]\nname = \"p\"\ngateways = [\"gw2\"]", []string{`7:13: there is no gateway "gw2" (did you mean "gw1"?)`}},
 		"refuses a gateway twice":                 {addressed + "[[pool]]\nname = \"p\"\ngateways = [\"gw1\", \"gw1\"]", []string{"7:20: gateway gw1 occurs twice (it is on line 7 already)"}},
+		"refuses the name of the other gateways":  {addressed + "[[pool]]\nname = \"everyone\"\ngateways = [\"gw1\"]", []string{`6:8: pool.name: "everyone" is what the gateways in no pool are called together (give the pool another name)`}},
 		"refuses a name twice":                    {pool + "[[pool]]\nname = \"p\"\ngateways = [\"gw1\"]", []string{"9:8: pool p occurs twice (it is on line 6 already)"}},
 		"refuses a source in two pools":           {pool + "sources = [\"192.0.2.0/24\"]\n[[pool]]\nname = \"q\"\ngateways = [\"gw1\"]\nsources = [\"192.0.2.0/24\"]", []string{"12:12: source 192.0.2.0/24 occurs twice (it is on line 8 already)"}},
 		"refuses a source with host bits":         {pool + "sources = [\"192.0.2.1/24\"]", []string{`8:12: pool.sources: "192.0.2.1/24" has bits set behind its prefix length (write "192.0.2.0/24")`}},
