@@ -219,11 +219,19 @@ func (e *explainer) selfFirst(gateway string) bool {
 // of says whose gateways are r's.
 func (e *explainer) of(r *ring) string {
 	words := " of pool " + e.pool.name
-	if !slices.ContainsFunc(e.pool.members, func(i int) bool { return e.cfg.Gateways[i].Name == r.targets[0].Gateway }) {
-		words = " of a fallback pool of " + e.pool.name
+	for _, name := range e.fallbacks() {
+		i := slices.IndexFunc(e.table.pools, func(p poolTable) bool { return p.name == name })
+		own := func(i int) bool { return e.cfg.Gateways[i].Name == r.targets[0].Gateway }
+		if slices.ContainsFunc(e.pool.members, own) {
+			break
+		}
+		if slices.ContainsFunc(e.table.pools[i].members, own) {
+			words = " of pool " + name + ", a fallback of " + e.pool.name
+			break
+		}
 	}
 	if r.late {
-		return words + " that are overloaded or coming back from that"
+		words += ", overloaded or coming back from that"
 	}
 	return words
 }

@@ -67,17 +67,17 @@ func TestWhyInEachCase(t *testing.T) {
 		"self":            {func(c *Config, _ *View) { c.Choose, c.Gateways[1].Self = SelfFirst, true }, "this host's own gateway is usable and goes first"},
 		"the only one":    {func(c *Config, _ *View) { c.Pools = pools }, "the only one of pool gold"},
 		"least loaded":    {func(c *Config, _ *View) { c.Choose = LeastLoaded }, "the emptier of two that a hash of 0.0.0.7 chose among 3 usable gateways of pool everyone"},
-		"from a fallback": {func(c *Config, v *View) { c.Pools, v.Drained = pools, map[string]Drain{"gw0": {}} }, "weighted rendezvous hash of 0.0.0.7 among 2 usable gateways of a fallback pool of gold"},
+		"from a fallback": {func(c *Config, v *View) { c.Pools, v.Drained = pools, map[string]Drain{"gw0": {}} }, "weighted rendezvous hash of 0.0.0.7 among 2 usable gateways of pool rest, a fallback of gold"},
 		"nobody":          {func(c *Config, v *View) { v.Health = nil }, "no gateway of pool everyone is usable for IPv4 clients"},
 		"all are overloaded": {func(_ *Config, v *View) {
 			v.Loads = map[string]Load{"gw0": full, "gw1": full, "gw2": full}
 			v.Shares = map[string]Share{"gw0": over, "gw1": over, "gw2": over}
-		}, "weighted rendezvous hash of 0.0.0.7 among 3 usable gateways of pool everyone that are overloaded or coming back from that"},
+		}, "weighted rendezvous hash of 0.0.0.7 among 3 usable gateways of pool everyone, overloaded or coming back from that"},
 		"one is overloaded": {func(_ *Config, v *View) {
 			v.Loads = map[string]Load{"gw0": full, "gw1": idle, "gw2": idle}
 			v.Shares = map[string]Share{"gw0": over}
 		}, "weighted rendezvous hash of 0.0.0.7 among 2 usable gateways of pool everyone"},
-		"its own has no room": {func(c *Config, v *View) { c.Pools, v.Loads = pools, map[string]Load{"gw0": full} }, "weighted rendezvous hash of 0.0.0.7 among 2 usable gateways of a fallback pool of gold; those before it in line have no room"},
+		"its own has no room": {func(c *Config, v *View) { c.Pools, v.Loads = pools, map[string]Load{"gw0": full} }, "weighted rendezvous hash of 0.0.0.7 among 2 usable gateways of pool rest, a fallback of gold; those before it in line have no room"},
 	} {
 		cfg, view := site()
 		cfg.Gateways, cfg.StaleAfter = gateways(3), time.Minute

@@ -156,6 +156,14 @@ func overShare(load, overload float64, last Share, at time.Time) Share {
 	return Share{Level: left, Over: true, High: last.High}
 }
 
+// byCPU tells that the load is that of the CPU.
+func (b *bearing) byCPU() string {
+	if b.load == b.figure.CPU {
+		return " (CPU)"
+	}
+	return ""
+}
+
 // String says what b is, for a reason.
 func (b *bearing) String() string {
 	var s string
@@ -171,7 +179,7 @@ func (b *bearing) String() string {
 	case b.load < 0:
 		return fmt.Sprintf("%d sessions by %s, capacity unknown", b.figure.Sessions, b.figure.Source)
 	default:
-		s = fmt.Sprintf("load %.0f %% by %s", 100*b.load, b.figure.Source)
+		s = fmt.Sprintf("load %.0f %%%s by %s", 100*b.load, b.byCPU(), b.figure.Source)
 	}
 	switch {
 	case b.share.Over:
