@@ -17,7 +17,7 @@ type member struct {
 	self     bool
 	known    bool   // its load is, by a fresh figure
 	reckoned bool   // its load is, at least by an old figure or by those of others
-	sessions uint64 // if reckoned and, unless known, with a capacity
+	sessions uint64 // if reckoned
 	capacity uint64 // 0: unknown
 	base     uint64 // what its meter had counted when the load was taken
 }
@@ -35,9 +35,10 @@ func newTable(cfg *Config, admit admission, prev *Table) *Table {
 		key: cfg.Key, anycast: cfg.Addresses, made: map[string]slots{},
 	}
 	if prev == nil {
-		prev = &Table{memo: new(memo), counted: new(memo)}
+		prev = &Table{memo: new(memo), last: new(memo), counted: new(memo)}
 	}
-	t.meters, t.memo, t.counted, t.epoch = metersFor(cfg.Gateways, prev.meters), prev.memo, prev.counted, prev.epoch+1
+	t.meters, t.epoch = metersFor(cfg.Gateways, prev.meters), prev.epoch+1
+	t.memo, t.last, t.counted = prev.memo, prev.last, prev.counted
 	if prev.k0 != t.k0 || prev.k1 != t.k1 {
 		prev = &Table{}
 	}
@@ -129,15 +130,17 @@ func (b *builder) pools(pools []Pool) {
 
 // stages makes the stages of some gateways: this host's own if that goes first,
 // then all others that are not overloaded, then those that are, which may become
-// full; at last the first ones may, too.
+// full; at last the first ones may, too. One that comes back from overload is not
+// left alone with everybody: it is among the overloaded ones until another is fit.
 func (b *builder) stages(gateways []int, f family) (out []stage) {
 	all := b.members(gateways, f)
+	recovered := slices.ContainsFunc(all, func(m member) bool { return m.share.Level == FullShare && !m.share.Over })
 	var self, fit, late []*member
 	for i := range all {
 		switch m := &all[i]; {
-		case m.share.Over || m.share.Level == 0:
+		case m.share.Over || m.share.Level == 0 || !recovered:
 			late = append(late, m)
-		case m.self && b.cfg.Choose == SelfFirst:
+		case m.self && b.cfg.Choose == SelfFirst && m.share.Level == FullShare:
 			self = append(self, m)
 		default:
 			fit = append(fit, m)

@@ -145,10 +145,10 @@ func (r *ring) any(h uint64, q *query) int {
 	return first
 }
 
-// remembered returns the target of the gateway whose meter has this id, -1 if
-// it is not here or does not suit.
-func (r *ring) remembered(id uint16, q *query) int {
-	if int(id) >= len(r.place) || int(r.place[id]) >= len(r.targets) || !q.suits(r, int(r.place[id])) {
+// placed returns the target of the gateway whose meter has this id, -1 if it is
+// not here.
+func (r *ring) placed(id uint16) int {
+	if int(id) >= len(r.place) || int(r.place[id]) >= len(r.targets) {
 		return -1
 	}
 	return int(r.place[id])

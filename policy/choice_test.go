@@ -472,3 +472,49 @@ func BenchmarkDecide(b *testing.B) {
 		})
 	}
 }
+
+func TestAClientThatComesBackGetsAnotherGatewayWhereLoadsCount(t *testing.T) {
+	for _, choose := range []Choose{Sticky, LeastLoaded} {
+		cfg, view := site()
+		cfg.Choose = choose
+		view.Loads = map[string]Load{"gw0": {Sessions: 100, Capacity: 100, CPU: -1, At: start}, "gw1": {Sessions: 10, Capacity: 1000, CPU: -1, At: start}}
+		table := decide(cfg, view, 0).Table
+		for n := range uint32(100) {
+			c := clientOf(n * 2654435761)
+			c.SPI = 1
+			first := table.Pick(c).Gateway
+			c.SPI, c.From = 2, any4
+			again := table.Pick(c).Gateway
+			if again == first {
+				t.Fatalf("%s: client %d came back and was sent to %s again", choose, n, first)
+			}
+			if third := table.Pick(c).Gateway; third != again {
+				t.Fatalf("%s: a retransmission went to %s, not to %s", choose, third, again)
+			}
+		}
+	}
+}
+
+func TestAGatewayThatComesBackIsNotLeftAloneWithEverybody(t *testing.T) {
+	cfg, view := site()
+	cfg.Overload = 0.9
+	view.Loads = map[string]Load{"gw0": {CPU: 0.95, At: start}, "gw1": {CPU: 0.88, At: start}}
+	view.Shares = map[string]Share{"gw0": {Level: 8, Over: true}, "gw1": {Level: 2, Since: start}}
+	table, sent := decide(cfg, view, 0).Table, map[string]int{}
+	for n := range uint32(1000) {
+		sent[table.Pick(clientOf(n*2654435761)).Gateway]++
+	}
+	if sent["gw1"] > 400 {
+		t.Errorf("want most for the one with 8/16, got %v", sent)
+	}
+}
+
+func TestAnUnknownGatewayIsNotOverloadedByAnothersSingleFigure(t *testing.T) {
+	cfg, view := site()
+	cfg.Overload = 0.9
+	view.Loads = map[string]Load{"gw0": {CPU: 0.95, At: start}}
+	p := decide(cfg, view, 0)
+	if p.Gateways[0].Share.Over || p.Gateways[1].Share.Over {
+		t.Errorf("got %+v and %+v", p.Gateways[0].Share, p.Gateways[1].Share)
+	}
+}

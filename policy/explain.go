@@ -184,6 +184,9 @@ func (e *explainer) choice() string {
 		return fmt.Sprintf("it comes back redirected from %s, and so is not sent to %s again but to another usable gateway", e.client.From, was.Gateway)
 	}
 	chain := e.pool.chains[e.family]
+	if !e.anyRoom(chain) {
+		return fmt.Sprintf("no room in %s: spread by a hash of %s as if all had room", strings.Join(e.poolNames(), ", "), e.out.Key)
+	}
 	i := slices.IndexFunc(chain, func(s stage) bool { return s.has(t.Gateway) })
 	r := chain[i].ring
 	words := fmt.Sprintf("weighted rendezvous hash of %s among %d usable gateways%s", e.out.Key, len(r.targets), e.of(r))
@@ -204,6 +207,13 @@ func (e *explainer) choice() string {
 		words += "; those before it in line have no room"
 	}
 	return words
+}
+
+// anyRoom says whether some stage of chain takes one more client.
+func (e *explainer) anyRoom(chain []stage) bool {
+	return slices.ContainsFunc(chain, func(s stage) bool {
+		return s.gauges == nil || slices.ContainsFunc(s.gauges, func(g gauge) bool { return g.room(s.up) })
+	})
 }
 
 // has says whether gateway is one of r's targets.

@@ -58,6 +58,7 @@ func TestWhyInEachCase(t *testing.T) {
 	}
 	over := Share{Level: 1, Over: true}
 	full := Load{Sessions: 100, Capacity: 100, CPU: -1, At: start}
+	high := Load{Sessions: 95, Capacity: 100, CPU: -1, At: start}
 	idle := Load{Capacity: 100, CPU: -1, At: start}
 	for name, tc := range map[string]struct {
 		change func(*Config, *View)
@@ -70,9 +71,10 @@ func TestWhyInEachCase(t *testing.T) {
 		"from a fallback": {func(c *Config, v *View) { c.Pools, v.Drained = pools, map[string]Drain{"gw0": {}} }, "weighted rendezvous hash of 0.0.0.7 among 2 usable gateways of pool rest, a fallback of gold"},
 		"nobody":          {func(c *Config, v *View) { v.Health = nil }, "no gateway of pool everyone is usable for IPv4 clients"},
 		"all are overloaded": {func(_ *Config, v *View) {
-			v.Loads = map[string]Load{"gw0": full, "gw1": full, "gw2": full}
+			v.Loads = map[string]Load{"gw0": high, "gw1": high, "gw2": high}
 			v.Shares = map[string]Share{"gw0": over, "gw1": over, "gw2": over}
 		}, "weighted rendezvous hash of 0.0.0.7 among 3 usable gateways of pool everyone, overloaded or coming back from that"},
+		"all are full": {func(_ *Config, v *View) { v.Loads = map[string]Load{"gw0": full, "gw1": full, "gw2": full} }, "no room in pool everyone: spread by a hash of 0.0.0.7 as if all had room"},
 		"one is overloaded": {func(_ *Config, v *View) {
 			v.Loads = map[string]Load{"gw0": full, "gw1": idle, "gw2": idle}
 			v.Shares = map[string]Share{"gw0": over}

@@ -9,14 +9,14 @@ import (
 // noLoad is the load of a gateway of which none is known.
 const noLoad = -1
 
-// figureHolds is for how long a gateway whose figures have stopped is taken to
+// FigureHolds is for how long a gateway whose figures have stopped is taken to
 // be at least as loaded as it was: VPN sessions last.
-const figureHolds = time.Hour
+const FigureHolds = time.Hour
 
 // bearing is what a gateway's load comes to.
 type bearing struct {
 	figure Load
-	held   bool    // the figure is there, and not older than figureHolds
+	held   bool    // the figure is there, and not older than FigureHolds
 	fresh  bool    // nor than StaleAfter
 	load   float64 // that is reckoned with, as share of the capacity; noLoad: nothing is known
 	share  Share
@@ -27,23 +27,32 @@ type bearing struct {
 // least half of all have one, and at least as loaded as it was: never as idle.
 func (d *decision) bearings() []bearing {
 	all := make([]bearing, len(d.cfg.Gateways))
-	sum, known := 0.0, 0
-	for i := range all {
-		all[i] = d.bearing(&d.cfg.Gateways[i])
-		if all[i].fresh && all[i].load >= 0 {
-			sum, known = sum+all[i].load, known+1
-		}
-	}
-	mean := float64(noLoad)
-	if known > 0 && 2*known >= len(all) {
-		mean = sum / float64(known)
-	}
+	sum, known, over := 0.0, 0, 0
 	for i := range all {
 		b := &all[i]
-		if !b.fresh {
-			b.load = math.Max(b.load, mean)
+		*b = d.bearing(&d.cfg.Gateways[i])
+		if b.fresh {
+			b.share = d.share(d.cfg.Gateways[i].Name, b)
 		}
-		b.share = d.share(d.cfg.Gateways[i].Name, b)
+		if b.fresh && b.load >= 0 {
+			sum, known = sum+b.load, known+1
+			if b.share.Over {
+				over++
+			}
+		}
+	}
+	others := float64(noLoad)
+	if known > 0 && 2*known >= len(all) {
+		others = sum / float64(known)
+		if 2*over < known { // they are not known to be overloaded, so neither is this one
+			others = math.Min(others, math.Nextafter(d.cfg.overload(), 0))
+		}
+	}
+	for i := range all {
+		if b := &all[i]; !b.fresh {
+			b.load = math.Max(b.load, others)
+			b.share = d.share(d.cfg.Gateways[i].Name, b)
+		}
 	}
 	return all
 }
@@ -56,7 +65,7 @@ func (d *decision) bearing(g *Gateway) bearing {
 		return b
 	}
 	b.figure = l
-	b.held = !d.passed(l.At, figureHolds)
+	b.held = !d.passed(l.At, FigureHolds)
 	b.fresh = d.cfg.StaleAfter <= 0 || !d.passed(l.At, d.cfg.StaleAfter)
 	if !b.held {
 		return b
@@ -80,7 +89,10 @@ func (d *decision) share(name string, b *bearing) Share {
 		return Share{Level: FullShare}
 	}
 	var at time.Time
-	if b.fresh {
+	switch {
+	case b.fresh && b.load == b.figure.CPU && !b.figure.CPUAt.IsZero():
+		at = b.figure.CPUAt
+	case b.fresh:
 		at = b.figure.At
 	}
 	next := nextShare(b.load, d.cfg.overload(), last, at, d.now)
@@ -156,12 +168,12 @@ func overShare(load, overload float64, last Share, at time.Time) Share {
 	return Share{Level: left, Over: true, High: last.High}
 }
 
-// byCPU tells that the load is that of the CPU.
-func (b *bearing) byCPU() string {
+// by says what the load is known by.
+func (b *bearing) by() string {
 	if b.load == b.figure.CPU {
-		return " (CPU)"
+		return "CPU"
 	}
-	return ""
+	return b.figure.Source
 }
 
 // String says what b is, for a reason.
@@ -179,7 +191,7 @@ func (b *bearing) String() string {
 	case b.load < 0:
 		return fmt.Sprintf("%d sessions by %s, capacity unknown", b.figure.Sessions, b.figure.Source)
 	default:
-		s = fmt.Sprintf("load %.0f %%%s by %s", 100*b.load, b.byCPU(), b.figure.Source)
+		s = fmt.Sprintf("load %.0f %% by %s", 100*b.load, b.by())
 	}
 	switch {
 	case b.share.Over:

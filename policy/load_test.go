@@ -184,7 +184,7 @@ func TestAGatewayThatSaysItDrainsGetsNoNewcomers(t *testing.T) {
 	cfg, view := site()
 	cfg.StaleAfter = 15 * time.Second
 	view.Loads = map[string]Load{"gw0": {Draining: true, CPU: -1, At: start, Source: "report"}}
-	if g := decide(cfg, view, 0).Gateways[0]; g.Usable || g.Reason != "draining, as its own report says" {
+	if g := decide(cfg, view, 0).Gateways[0]; g.Usable || g.Reason != "draining, as it says itself" {
 		t.Errorf("got %+v", g)
 	}
 	if g := decide(cfg, view, time.Minute).Gateways[0]; g.Usable {

@@ -25,7 +25,8 @@ type SiteState struct {
 	Load       float64   // mean of the usable gateways' by weight, smoothed; 0 to 1 and more
 	LoadAt     time.Time // when that was; zero: it is unknown
 	High       time.Time // since when Load has been at Overload or above; zero: it is not
-	Low        time.Time // since when it has been at Relief or below, or unknown; zero: it is not
+	Low        time.Time // since when it has been at Relief or below, or unknown for long; zero: it is not
+	Heard      bool      // every gateway has been heard of or found silent at some time
 	Overloaded bool      // whatever Fitness is: High for long enough, and not Low for long enough since
 	Clear      time.Time // since when nothing speaks against coming back; zero: something does
 	Returned   time.Time // when it came back last
@@ -60,25 +61,51 @@ func (d *decision) site() SitePlan {
 	return p
 }
 
-// weigh counts the usable gateways and finds their mean load.
+// mean is a mean by weight.
+type mean struct {
+	sum    float64
+	weight int
+}
+
+// add takes a value in.
+func (m *mean) add(value float64, weight int) {
+	m.sum, m.weight = m.sum+value*float64(weight), m.weight+weight
+}
+
+// of returns the mean, otherwise if there is none.
+func (m *mean) of(otherwise float64) float64 {
+	if m.weight == 0 {
+		return otherwise
+	}
+	return m.sum / float64(m.weight)
+}
+
+// weigh counts the usable gateways and finds their mean load. Fresh figures
+// alone make it; while there are none it stays as it was, for as long as a figure
+// holds. Those that are no longer fresh can only keep it from being low.
 func (d *decision) weigh(p *SitePlan) {
-	sum, weight := 0.0, 0
+	var fresh, held mean
 	for i := range d.standing {
-		s := &d.standing[i]
+		s, weight := &d.standing[i], d.cfg.Gateways[i].Weight
 		if !s.usable[ipv4] && !s.usable[ipv6] {
 			continue
 		}
 		p.Usable++
-		if load := s.bearing.load; load >= 0 {
-			sum, weight = sum+load*float64(d.cfg.Gateways[i].Weight), weight+d.cfg.Gateways[i].Weight
+		if s.bearing.load >= 0 {
+			held.add(s.bearing.load, weight)
+		}
+		if s.bearing.load >= 0 && s.bearing.fresh {
+			fresh.add(s.bearing.load, weight)
 		}
 	}
-	if weight == 0 {
+	p.Heard = p.Heard || !d.pending()
+	known := fresh.weight > 0
+	if known {
+		d.smooth(p, fresh.of(0))
+	} else if d.passed(p.LoadAt, FigureHolds) {
 		p.LoadAt = time.Time{}
-	} else {
-		d.smooth(p, sum/float64(weight))
 	}
-	d.clock(p)
+	d.clock(p, known, held.of(0))
 }
 
 // smoothing is the time constant of the mean load: 63 % of a change has had its
@@ -95,8 +122,9 @@ func (d *decision) smooth(p *SitePlan, load float64) {
 	p.LoadAt = d.now
 }
 
-// clock keeps since when the load is high or low, and what follows from it.
-func (d *decision) clock(p *SitePlan) {
+// clock keeps since when the load is high or low, and what follows from it:
+// known says that it is by fresh figures, held is the mean with those that are not.
+func (d *decision) clock(p *SitePlan, known bool, held float64) {
 	s := &d.cfg.Site
 	since := func(t *time.Time, now bool) {
 		switch {
@@ -106,8 +134,8 @@ func (d *decision) clock(p *SitePlan) {
 			*t = d.now
 		}
 	}
-	since(&p.High, s.Overload > 0 && !p.LoadAt.IsZero() && p.Load >= s.Overload)
-	since(&p.Low, p.LoadAt.IsZero() || p.Load <= s.Relief)
+	since(&p.High, s.Overload > 0 && known && p.Load >= s.Overload)
+	since(&p.Low, p.LoadAt.IsZero() || known && p.Load <= s.Relief && held <= s.Relief)
 	switch {
 	case s.Overload <= 0:
 		p.Overloaded = false
@@ -122,7 +150,7 @@ func (d *decision) clock(p *SitePlan) {
 // it is the one that asks more of the routes.
 func (d *decision) cause(p *SitePlan) Fitness {
 	s := &d.cfg.Site
-	short := p.Usable < s.MinGateways && (p.Fitness != "" || !d.pending())
+	short := p.Usable < s.MinGateways && p.Heard
 	switch {
 	case p.Usable == 0:
 		return Dark

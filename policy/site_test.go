@@ -95,10 +95,14 @@ func TestUnknownLoadMakesNoSiteWorseAndIsNoRelief(t *testing.T) {
 	step{0, Fit, Announced}.check(t, cfg, view)
 	load(90)
 	step{0, Fit, Announced}.check(t, cfg, view)
-	step{30 * time.Second, Overloaded, Worse}.check(t, cfg, view)
-	step{59 * time.Minute, Overloaded, Worse}.check(t, cfg, view)
-	step{time.Hour, Overloaded, Worse}.check(t, cfg, view)
-	step{time.Hour + 5*time.Minute, Fit, Announced}.check(t, cfg, view)
+	step{30 * time.Second, Fit, Announced}.check(t, cfg, view) // the figures are stale since 15 s
+	step{5 * time.Minute, Fit, Announced}.check(t, cfg, view)
+	cfg.StaleAfter = 10 * time.Minute // fresh again
+	step{5 * time.Minute, Fit, Announced}.check(t, cfg, view)
+	step{5*time.Minute + 30*time.Second, Overloaded, Worse}.check(t, cfg, view)
+	step{59 * time.Minute, Overloaded, Worse}.check(t, cfg, view) // silence
+	step{time.Hour + 6*time.Minute, Overloaded, Worse}.check(t, cfg, view)
+	step{time.Hour + 11*time.Minute, Fit, Announced}.check(t, cfg, view)
 }
 
 func TestAShortSiteIsStillOverloaded(t *testing.T) {
@@ -121,6 +125,7 @@ func TestASiteIsNotShortBeforeItsGatewaysHaveBeenHeardOf(t *testing.T) {
 	delete(view.Health, second[0])
 	delete(view.Health, second[1])
 	step{0, Fit, Announced}.check(t, cfg, view)
+	step{time.Millisecond, Fit, Announced}.check(t, cfg, view)
 	view.Health[second[0]], view.Health[second[1]] = Health{State: Down}, Health{State: Down}
 	step{time.Second, Short, Worse}.check(t, cfg, view)
 }

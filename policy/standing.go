@@ -85,7 +85,7 @@ func (d *decision) drained(g *Gateway, b *bearing) (why string, drained bool) {
 		return "drained: " + mark.String(), true
 	}
 	if b.held && b.figure.Draining {
-		return "draining, as its own " + b.figure.Source + " says", true
+		return "draining, as it says itself", true
 	}
 	return "", false
 }
@@ -136,11 +136,13 @@ func (d *decision) admit(i int, f family) (member, bool) {
 	g, s := &d.cfg.Gateways[i], &d.standing[i]
 	b := &s.bearing
 	m := member{target: s.target[f], weight: g.Weight, share: b.share, self: g.Self, known: b.fresh, reckoned: b.load >= 0, capacity: uint64(g.capacity(&b.figure))}
-	switch {
-	case b.fresh:
-		m.sessions, m.base = uint64(b.figure.Sessions), b.figure.Sent
-	default:
-		m.sessions, m.base = uint64(max(b.load, 0)*float64(m.capacity)), d.view.Sent[g.Name]
+	m.base = d.view.Sent[g.Name]
+	if b.fresh {
+		m.base = b.figure.Sent
+	}
+	m.sessions = uint64(max(b.load, 0) * float64(m.capacity)) // of a busy CPU as many as its share stands for
+	if b.held {
+		m.sessions = max(m.sessions, uint64(b.figure.Sessions))
 	}
 	return m, s.usable[f]
 }

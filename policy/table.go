@@ -72,6 +72,7 @@ type Table struct {
 	before   map[string]slots // those of the table before: a flap makes nothing anew
 	meters   map[string]*meter
 	memo     *memo  // where clients were sent
+	last     *memo  // where clients were sent last, by source
 	counted  *memo  // which sources were counted by which table
 	epoch    uint16 // of this table, for counted
 	turnsOff bool
@@ -102,30 +103,52 @@ func (t *Table) pick(c Client, sent bool) *Target {
 	if r.gauges == nil && !back {
 		return &r.targets[first]
 	}
-	q := query{from: c.From, known: knownBy(h, c.SPI), sent: sent, count: sent}
-	if q.source = h; t.key == BySourceSPI {
+	q := query{from: c.From, known: knownBy(h, c.SPI), source: h, sent: sent}
+	if t.key == BySourceSPI {
 		q.source = t.hashOf(Client{Source: c.Source})
+	}
+	if target := t.remembered(chain, &q); target != nil { // a retransmission
+		return target
 	}
 	if back {
 		q.avoid = r.targets[first].Gateway
-		if t.own(c.From) { // each attempt of its has another SPI, and may reach another gateway
-			h ^= c.SPI
-		}
+	}
+	if t.own(c.From) { // each attempt of its has another SPI, and may reach another gateway
+		q.avoid = t.lastTarget(chain, &q, &r.targets[first]).Gateway
+		h ^= c.SPI
 	}
 	return t.search(chain, h, &q)
 }
 
-// search goes through chain for what suits q: where the client was sent before,
-// else the first that has room, else, as if all had room, any of the first pool.
-func (t *Table) search(chain []stage, h uint64, q *query) *Target {
+// remembered returns where the client was sent before, nil if that is forgotten
+// or does not suit any more.
+func (t *Table) remembered(chain []stage, q *query) *Target {
 	if id, ok := t.memo.find(q.known); ok {
 		for _, s := range chain {
-			if i := s.remembered(id, q); i >= 0 {
+			if i := s.placed(id); i >= 0 && q.suits(s.ring, i) {
 				return &s.targets[i]
 			}
 		}
 	}
-	q.count = q.count && !t.hasCounted(q.source)
+	return nil
+}
+
+// lastTarget returns where somebody from the client's source was sent last, as
+// far as that is remembered, else what its hash falls on.
+func (t *Table) lastTarget(chain []stage, q *query, first *Target) *Target {
+	if id, ok := t.last.find(q.source); ok {
+		for _, s := range chain {
+			if i := s.placed(id); i >= 0 {
+				return &s.targets[i]
+			}
+		}
+	}
+	return first
+}
+
+// search goes through chain for what suits q: the first that has room, else, as if all had room, any of the first pool.
+func (t *Table) search(chain []stage, h uint64, q *query) *Target {
+	q.count = q.sent && !t.hasCounted(q.source)
 	for _, s := range chain {
 		q.up = s.up
 		if i := s.find(h, q); i >= 0 {
@@ -158,6 +181,7 @@ func knownBy(h, spi uint64) uint64 {
 func (t *Table) sent(r *ring, i int, q *query) *Target {
 	if q.sent && r.gauges != nil {
 		t.memo.keep(q.known, r.gauges[i].meter.id)
+		t.last.keep(q.source, r.gauges[i].meter.id)
 	}
 	if q.count {
 		t.counted.keep(q.source, t.epoch)

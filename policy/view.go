@@ -40,6 +40,7 @@ type Load struct {
 	Sessions int        // IKE SAs, half-open ones included
 	Capacity int        // sessions; 0: that of the configuration
 	CPU      float64    // share in use, 0 to 1; below 0: unknown
+	CPUAt    time.Time  // when CPU came in; zero: At
 	Draining bool       // the gateway itself wants no newcomers
 	At       time.Time  // when it came in
 	Source   string     // who said so, in words: "VICI", "report"

@@ -36,7 +36,8 @@ func drainVerb(o *options) *cobra.Command {
 				until = "for " + lasting.String()
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%s is drained %s\n", drained(a), until)
-			return o.warnOfNobody(c)
+			o.warnOfNobody(c)
+			return nil
 		},
 	}
 	c.Flags().DurationVar(&lasting, "for", 0, "undo it by itself after this `TIME`, such as 30m")
@@ -75,19 +76,18 @@ func (o *options) change(c *cobra.Command, path string, query url.Values) error 
 }
 
 // warnOfNobody says so if no gateway is left that takes newcomers.
-func (o *options) warnOfNobody(c *cobra.Command) error {
-	client, err := o.client(c)
-	if err != nil {
-		return err
-	}
+func (o *options) warnOfNobody(c *cobra.Command) {
 	var s control.Status
-	if err := client.Do(c.Context(), "GET", "/v1/status", nil, &s); err != nil {
-		return err
+	client, err := o.client(c)
+	if err == nil {
+		err = client.Do(c.Context(), "GET", "/v1/status", nil, &s)
 	}
-	if s.Site.Usable == 0 {
+	switch {
+	case err != nil: // the drain itself is done
+		fmt.Fprintln(c.ErrOrStderr(), "warning: what it comes to is not known:", err)
+	case s.Site.Usable == 0:
 		fmt.Fprintln(c.ErrOrStderr(), "warning: no gateway takes newcomers now:", s.Reason)
 	}
-	return nil
 }
 
 // drained says what the arguments of a drain name.

@@ -54,6 +54,9 @@ func (s *supervisor) ready(status string) {
 
 // reloading says that the configuration is being read; ready is to follow.
 func (s *supervisor) reloading() {
+	if s.gone.Load() {
+		return
+	}
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
 		s.log.Warn().Err(err).Msg("systemd can't be told of the reload")

@@ -18,9 +18,15 @@ func (c *checker) policy(raw *policyTable, cfg *Config) {
 	}
 }
 
+// maxGateways is how many gateways the tables of package policy can tell apart.
+const maxGateways = 65535
+
 // gateways checks the [[gateway]] tables.
 func (c *checker) gateways(raw []gatewayTable, cfg *Config) {
 	cfg.Probes, cfg.VICI = map[string]Probe{}, map[string]VICI{}
+	if len(raw) > maxGateways {
+		c.fault(item("gateway", maxGateways), "there are %d gateways, more than %d", len(raw), maxGateways)
+	}
 	names := unique[string](c, "gateway")
 	owners := map[netip.Addr]string{}
 	self := ""

@@ -91,7 +91,7 @@ func (l *Loop) takeLoads() (any bool) {
 			l.figures[of.gateway] = figures
 		}
 		figures[of.source] = load
-		l.view.Loads[of.gateway] = merged(figures)
+		l.view.Loads[of.gateway] = merged(figures, l.cfg.Policy.StaleAfter)
 		l.prove(&l.cfg.Policy.Gateways[i], &load)
 		any = true
 	}
@@ -99,25 +99,26 @@ func (l *Loop) takeLoads() (any bool) {
 }
 
 // merged puts together what is known of one gateway: the sessions by whoever
-// counted them last, all else by its own report, which alone tells that.
-func merged(figures map[string]policy.Load) policy.Load {
+// counted them last, all else by its own report, which alone tells that; its CPU
+// until that is stale.
+func merged(figures map[string]policy.Load, stale time.Duration) policy.Load {
 	var all policy.Load
 	for _, f := range figures {
 		if f.At.After(all.At) {
 			all = f
 		}
 	}
-	if own, ok := figures[report]; ok {
-		all.Draining = own.Draining
-		if all.At.Sub(own.At) < ownHolds {
-			all.Capacity, all.CPU = own.Capacity, own.CPU
-		}
+	own, ok := figures[report]
+	age := all.At.Sub(own.At)
+	if !ok || age >= policy.FigureHolds {
+		return all
+	}
+	all.Draining, all.Capacity = own.Draining, own.Capacity
+	if stale <= 0 || age < stale {
+		all.CPU, all.CPUAt = own.CPU, own.At
 	}
 	return all
 }
-
-// ownHolds is for how long a gateway's report counts beside figures by others.
-const ownHolds = 15 * time.Second
 
 // prove takes load as proof of life: of the address that it came from, or of all
 // if it came from this very host. What a gateway says over one path says nothing
@@ -130,17 +131,31 @@ func (l *Loop) prove(g *policy.Gateway, load *policy.Load) {
 	}
 }
 
-// forgetLoad drops the figures of a gateway that was dead, unless they are
-// newer: what it held is gone with it.
-func (l *Loop) forgetLoad(a netip.Addr) {
-	stale := l.cfg.Policy.StaleAfter
-	for _, g := range l.cfg.Policy.Gateways {
-		if slices.Contains(g.Addresses, a) && stale > 0 && time.Since(l.view.Loads[g.Name].At) >= stale {
-			delete(l.view.Loads, g.Name)
-			delete(l.figures, g.Name)
-			l.inbox.forget(g.Name)
+// forgetDead drops what was known of gateways when their last address died, since,
+// which comes back now: what they held is gone with them.
+func (l *Loop) forgetDead(a netip.Addr, since time.Time) {
+	for i := range l.cfg.Policy.Gateways {
+		g := &l.cfg.Policy.Gateways[i]
+		lives := func(other netip.Addr) bool { return other != a && l.view.Health[other].State == policy.Up }
+		if !slices.Contains(g.Addresses, a) || slices.ContainsFunc(g.Addresses, lives) {
+			continue
 		}
+		figures := l.figures[g.Name]
+		maps.DeleteFunc(figures, func(_ string, f policy.Load) bool { return f.At.Before(since) })
+		if len(figures) > 0 {
+			l.view.Loads[g.Name] = merged(figures, l.cfg.Policy.StaleAfter)
+			continue
+		}
+		l.forget(g.Name)
 	}
+}
+
+// forget drops all figures of a gateway.
+func (l *Loop) forget(gateway string) {
+	delete(l.view.Loads, gateway)
+	delete(l.view.Sent, gateway)
+	delete(l.figures, gateway)
+	l.inbox.forget(gateway)
 }
 
 // takeCounts keeps what had been sent to each gateway a while ago, from which on

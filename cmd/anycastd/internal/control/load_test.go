@@ -56,16 +56,22 @@ func TestFiguresOfTwoSourcesAreOne(t *testing.T) {
 	at := time.Now()
 	vici := policy.Load{Sessions: 30, CPU: -1, At: at, Source: "VICI"}
 	own := policy.Load{Sessions: 20, Capacity: 90, CPU: 0.5, Draining: true, At: at.Add(-time.Second), Source: report}
-	want := policy.Load{Sessions: 30, Capacity: 90, CPU: 0.5, Draining: true, At: at, Source: "VICI"}
-	if got := merged(map[string]policy.Load{"VICI": vici, report: own}); got != want {
+	want := policy.Load{Sessions: 30, Capacity: 90, CPU: 0.5, CPUAt: own.At, Draining: true, At: at, Source: "VICI"}
+	const stale = 15 * time.Second
+	if got := merged(map[string]policy.Load{"VICI": vici, report: own}, stale); got != want {
 		t.Errorf("want %+v, got %+v", want, got)
 	}
 	own.At = at.Add(-time.Minute)
-	want.Capacity, want.CPU = 0, -1
-	if got := merged(map[string]policy.Load{"VICI": vici, report: own}); got != want {
+	want.CPU, want.CPUAt = -1, time.Time{}
+	if got := merged(map[string]policy.Load{"VICI": vici, report: own}, stale); got != want {
 		t.Errorf("an old report: want it to drain still, %+v, got %+v", want, got)
 	}
-	if got := merged(map[string]policy.Load{report: own}); got != own {
+	own.At = at.Add(-time.Hour)
+	if got := merged(map[string]policy.Load{"VICI": vici, report: own}, stale); got != vici {
+		t.Errorf("one that no longer holds: want %+v, got %+v", vici, got)
+	}
+	own.CPUAt = own.At
+	if got := merged(map[string]policy.Load{report: own}, stale); got != own {
 		t.Errorf("alone: want %+v, got %+v", own, got)
 	}
 }

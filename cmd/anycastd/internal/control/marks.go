@@ -3,6 +3,7 @@ package control
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,7 +19,7 @@ type Marks struct {
 	Gateways map[string]policy.Drain `json:"gateways,omitempty"`
 }
 
-// MarkStore keeps Marks; *marks.Store is one.
+// MarkStore keeps Marks.
 type MarkStore interface {
 	Load() (Marks, error) // none are no error
 	Save(Marks) error
@@ -75,7 +76,8 @@ func (l *Loop) mark(ctx context.Context, gateway string, change func() error) er
 	if err = cmp.Or(asked, err); err != nil {
 		return err
 	}
-	decided := l.Turns(ctx) // by then what follows from the change is done, too
+	ctx = context.WithoutCancel(ctx) // what is in effect is to be kept, though nobody waits for it
+	decided := l.Turns(ctx)          // by then what follows from the change is done, too
 	kept := l.keepMarks(ctx)
 	switch {
 	case kept != nil:
@@ -99,7 +101,7 @@ func (l *Loop) keepMarks(ctx context.Context) error {
 	if err == nil {
 		err = l.parts.Marks.Save(marks)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, errEnded) {
 		l.log.Error().Err(err).Msg("drain marks can't be kept: a restart forgets the last change")
 	}
 	return err

@@ -25,9 +25,7 @@ func (l *Loop) configure(cfg *config.Config) {
 	l.names.Store(&names)
 	for name := range l.figures {
 		if !l.Knows(name) {
-			delete(l.view.Loads, name)
-			delete(l.figures, name)
-			l.inbox.forget(name)
+			l.forget(name)
 		}
 	}
 	known := l.view.Health
@@ -162,10 +160,11 @@ func (l *Loop) seeProbe(s probe.State) {
 	if !l.asked.watched[s.Addr] {
 		return
 	}
+	before := l.probes[s.Addr]
 	l.probes[s.Addr] = s
 	if _, ours := l.view.Own[s.Addr.Addr()]; !ours {
-		if s.Status == probe.Up && l.view.Health[s.Addr.Addr()].State == policy.Down {
-			l.forgetLoad(s.Addr.Addr())
+		if s.Status == probe.Up && before.Status == probe.Down {
+			l.forgetDead(s.Addr.Addr(), before.Since)
 		}
 		l.view.Health[s.Addr.Addr()] = health(s)
 	}

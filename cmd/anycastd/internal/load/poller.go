@@ -156,6 +156,14 @@ func (p *Poller) tell(s Source, sessions int, err error) {
 	p.cfg.Notify(s.Gateway, policy.Load{Sessions: sessions, CPU: -1, At: time.Now(), Source: "VICI", From: s.from()})
 }
 
+// elsewhere returns a in its plain form, the zero Addr if it is this very host.
+func elsewhere(a netip.Addr) netip.Addr {
+	if a = a.Unmap().WithZone(""); a.IsLoopback() {
+		return netip.Addr{}
+	}
+	return a
+}
+
 // from returns the address that s answers from: the zero Addr if that is this
 // host, an unspecified one if it is not known.
 func (s *Source) from() netip.Addr {
@@ -166,7 +174,7 @@ func (s *Source) from() netip.Addr {
 	if err != nil {
 		return netip.IPv6Unspecified()
 	}
-	return at.Addr().Unmap().WithZone("")
+	return elsewhere(at.Addr())
 }
 
 // bound returns how long something may take that is done so often.

@@ -191,7 +191,7 @@ func from(req *http.Request) netip.Addr {
 	if err != nil {
 		return netip.IPv6Unspecified()
 	}
-	return at.Addr().Unmap().WithZone("")
+	return elsewhere(at.Addr())
 }
 
 // timely checks that a report is from now, as far as clocks agree.
