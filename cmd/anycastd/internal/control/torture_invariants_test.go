@@ -191,12 +191,16 @@ func (x *torture) checkClients() {
 	x.checkShares()
 }
 
-// checkShares checks that who counts as overloaded is.
+// checkShares checks that who counts as overloaded is, and that no load is taken
+// for known that is too old.
 func (x *torture) checkShares() {
 	for i := range x.cfg.Policy.Gateways {
-		g, share := &x.cfg.Policy.Gateways[i], &x.loop.plan.Gateways[i].Share
-		if over := x.over(g); over == yes && !share.Over || over == no && share.Over {
-			x.fail("2 (newcomers): %s counts as overloaded: %v, by its last figures %v", g.Name, share.Over, x.loads[g.Name])
+		g, is := &x.cfg.Policy.Gateways[i], &x.loop.plan.Gateways[i]
+		if over := x.over(g); over == yes && !is.Share.Over || over == no && is.Share.Over {
+			x.fail("2 (newcomers): %s counts as overloaded: %v, by its last figures %v", g.Name, is.Share.Over, x.loads[g.Name])
+		}
+		if _, old, _ := x.figure(g); old && is.Load >= 0 {
+			x.fail("2 (newcomers): %s counts as loaded by %v, though its last figure is too old", g.Name, is.Load)
 		}
 	}
 }
