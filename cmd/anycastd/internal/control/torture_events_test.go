@@ -174,6 +174,9 @@ func (x *torture) report() string {
 		f.Capacity, f.Sessions = 0, 500
 	default:
 		f.CPU = 0.99
+		x.tellLoad(g.Name, f) // and goes on so: by the second figure it is overloaded
+		time.Sleep(2 * settlesIn)
+		f.At = time.Now()
 	}
 	x.tellLoad(g.Name, f)
 	return fmt.Sprintf("%s reports %d of %d, cpu %v, draining %v", g.Name, f.Sessions, f.Capacity, f.CPU, f.Draining)
@@ -452,14 +455,23 @@ func (x *torture) calm() string {
 		x.floodEnded, x.flood = time.Now(), false
 		x.peers[0].State = "Established"
 	})
+	idle := x.r.IntN(2) == 0
 	for range 4 {
 		x.reviveAll()
+		for i := range x.cfg.Policy.Gateways {
+			if idle {
+				x.tellLoad(x.cfg.Policy.Gateways[i].Name, policy.Load{CPU: -1, At: time.Now(), Source: "report", Sessions: 100, Capacity: 1000})
+			}
+		}
 		time.Sleep(20 * time.Second)
 		x.reviveAll()
 		x.wait()
 	}
 	x.checkOutside()
-	return "calm"
+	if idle {
+		x.checkIdle()
+	}
+	return fmt.Sprintf("calm, idle %v", idle)
 }
 
 // restart stops the daemon in order and starts it again.

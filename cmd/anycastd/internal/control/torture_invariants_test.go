@@ -117,6 +117,7 @@ func (x *torture) checkRoutes() {
 		why := x.against(r.Prefix)
 		if why == "" {
 			delete(x.badSince, r.Prefix)
+			x.checkKept(&r)
 			continue
 		}
 		if _, ok := x.badSince[r.Prefix]; !ok {
@@ -131,6 +132,22 @@ func (x *torture) checkRoutes() {
 		}
 	}
 	x.checkAnnounced()
+}
+
+// checkKept: invariant 1, without any gateway a route stays if the operator wants
+// that and nothing else is wrong. A front that is late is not waited for.
+func (x *torture) checkKept(r *policy.RoutePlan) {
+	up := r.Wish == policy.Announced || r.Wish == policy.Worse
+	late := x.modes["front"] != nil || time.Since(x.ill["front"]) < 2*time.Second
+	if up || late || !r.Ever || x.cfg.Policy.Site.WhenDark == policy.WithdrawSite || !x.dark() {
+		return
+	}
+	for _, a := range x.cfg.Policy.Addresses {
+		if r.Prefix.Contains(a) && !x.ready(a, false) {
+			return
+		}
+	}
+	x.fail("1 (announced): %v is %s (%s), though when_dark is %q", r.Prefix, r.Wish, r.Reason, x.cfg.Policy.Site.WhenDark)
 }
 
 // checkAnnounced: invariant 1 for the world, where the speaker is well.
@@ -171,6 +188,21 @@ func (x *torture) checkClients() {
 		x.checkClient(c, x.table.Peek(c), false)
 	}
 	x.checkUnknownLoad()
+	x.checkShares()
+}
+
+// checkShares checks that who counts as overloaded is, and that no load is taken
+// for known that is too old.
+func (x *torture) checkShares() {
+	for i := range x.cfg.Policy.Gateways {
+		g, is := &x.cfg.Policy.Gateways[i], &x.loop.plan.Gateways[i]
+		if over := x.over(g); over == yes && !is.Share.Over || over == no && is.Share.Over {
+			x.fail("2 (newcomers): %s counts as overloaded: %v, by its last figures %v", g.Name, is.Share.Over, x.loads[g.Name])
+		}
+		if _, old, _ := x.figure(g); old && is.Load >= 0 {
+			x.fail("2 (newcomers): %s counts as loaded by %v, though its last figure is too old", g.Name, is.Load)
+		}
+	}
 }
 
 // checkDrained: invariant 2, who is drained gets nobody as soon as Drain has returned.
@@ -489,6 +521,16 @@ func (x *torture) checkRoutesOutside() {
 	}
 	if !maps.EqualFunc(want, is, func(a, b bgp.Attributes) bool { return a.Equal(b) }) {
 		x.fail("9 (converges): announced are %v, planned %v", is, want)
+	}
+}
+
+// checkIdle: invariant 9, a site whose gateways have been idle for long is fit,
+// unless there are too few of them or it is held down.
+func (x *torture) checkIdle() {
+	s, is := &x.cfg.Policy.Site, &x.loop.plan.Site
+	enough := is.Usable > 0 && is.Usable >= s.MinGateways
+	if is.Overloaded || enough && s.Hold == 0 && is.Fitness != policy.Fit {
+		x.fail("9 (converges): the site is %s (%s), overloaded %v, though all gateways are idle", is.Fitness, is.Reason, is.Overloaded)
 	}
 }
 

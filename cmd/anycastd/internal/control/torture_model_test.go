@@ -40,6 +40,9 @@ const (
 // settlesIn is how long a load may take until it counts.
 const settlesIn = selfEvery
 
+// drainingHolds is for how long a gateway's own wish to drain certainly counts.
+const drainingHolds = time.Hour
+
 // configured forgets what a reload makes the loop forget.
 func (m *model) configured() {
 	m.reloadedAt = time.Now()
@@ -126,13 +129,13 @@ func (m *model) usable(g *policy.Gateway, v6 bool) verdict {
 	if _, drained := m.marks.Gateways[g.Name]; drained || g.Weight <= 0 || !m.alive(g, v6) {
 		return no
 	}
-	l, old, young := m.figure(g)
+	l, _, young := m.figure(g)
 	switch {
 	case young && slices.ContainsFunc(m.loads[g.Name], func(f figure) bool { return f.Draining }):
 		return maybe
-	case old && l.Draining:
-		return maybe // until it says otherwise, or was dead
-	case l.Draining:
+	case l.Draining && time.Since(l.At) >= drainingHolds:
+		return maybe
+	case l.Draining: // until it says otherwise, or was dead
 		return no
 	}
 	return yes
@@ -169,7 +172,7 @@ func (m *model) over(g *policy.Gateway) verdict {
 	switch load := m.load(g, &l); {
 	case load >= limit && m.highBefore(g, limit):
 		return yes
-	case load < limit*0.87:
+	case load < limit*0.87 || m.calmBefore(g, limit):
 		return no
 	}
 	return maybe
@@ -186,6 +189,19 @@ func (m *model) highBefore(g *policy.Gateway, limit float64) bool {
 		}
 	}
 	return false
+}
+
+// calmBefore says whether the figure before g's last one was certainly taken in
+// as a fresh one, and was well below limit: a single one above it is no overload.
+func (m *model) calmBefore(g *policy.Gateway, limit float64) bool {
+	all := m.loads[g.Name]
+	if len(all) < 2 {
+		return false
+	}
+	before, last := &all[len(all)-2], &all[len(all)-1]
+	apart, stale := last.At.Sub(before.At), m.cfg.Policy.StaleAfter
+	fresh := stale == 0 || apart+settlesIn < stale
+	return m.load(g, before) < limit*0.87 && apart > settlesIn && fresh && before.At.After(m.reloadedAt)
 }
 
 // roomy says whether g certainly takes more newcomers.
@@ -248,6 +264,13 @@ func (m *model) rest() *policy.Pool {
 		return nil
 	}
 	return free
+}
+
+// dark says whether certainly no gateway is usable at all.
+func (m *model) dark() bool {
+	return !slices.ContainsFunc(m.cfg.Policy.Gateways, func(g policy.Gateway) bool {
+		return m.usable(&g, false) != no || m.usable(&g, true) != no
+	})
 }
 
 // served says whether any client of a family gets a gateway.
