@@ -131,22 +131,22 @@ func (l *Loop) prove(g *policy.Gateway, load *policy.Load) {
 	}
 }
 
-// forgetDead drops what was known of gateways when their last address died, since,
-// which comes back now: what they held is gone with them.
-func (l *Loop) forgetDead(a netip.Addr, since time.Time) {
+// forgetDead drops the figures of gateways with address a, which was dead and
+// comes back, unless they are newer: what they held is gone with them.
+func (l *Loop) forgetDead(a netip.Addr) {
+	stale := l.cfg.Policy.StaleAfter
 	for i := range l.cfg.Policy.Gateways {
 		g := &l.cfg.Policy.Gateways[i]
-		lives := func(other netip.Addr) bool { return other != a && l.view.Health[other].State == policy.Up }
-		if !slices.Contains(g.Addresses, a) || slices.ContainsFunc(g.Addresses, lives) {
-			continue
-		}
 		figures := l.figures[g.Name]
-		maps.DeleteFunc(figures, func(_ string, f policy.Load) bool { return f.At.Before(since) })
-		if len(figures) > 0 {
-			l.view.Loads[g.Name] = merged(figures, l.cfg.Policy.StaleAfter)
+		if !slices.Contains(g.Addresses, a) || len(figures) == 0 || stale <= 0 {
 			continue
 		}
-		l.forget(g.Name)
+		maps.DeleteFunc(figures, func(_ string, f policy.Load) bool { return time.Since(f.At) >= stale })
+		if len(figures) == 0 {
+			l.forget(g.Name)
+			continue
+		}
+		l.view.Loads[g.Name] = merged(figures, stale)
 	}
 }
 

@@ -160,11 +160,10 @@ func (l *Loop) seeProbe(s probe.State) {
 	if !l.asked.watched[s.Addr] {
 		return
 	}
-	before := l.probes[s.Addr]
 	l.probes[s.Addr] = s
 	if _, ours := l.view.Own[s.Addr.Addr()]; !ours {
-		if s.Status == probe.Up && before.Status == probe.Down {
-			l.forgetDead(s.Addr.Addr(), before.Since)
+		if s.Status == probe.Up && l.view.Health[s.Addr.Addr()].State == policy.Down {
+			l.forgetDead(s.Addr.Addr())
 		}
 		l.view.Health[s.Addr.Addr()] = health(s)
 	}

@@ -211,7 +211,8 @@ func (m *model) roomy(g *policy.Gateway) bool {
 	if young || old || c == 0 {
 		return !young && c == 0
 	}
-	return float64(l.Sessions)+float64(m.table.Sent(g.Name)-l.sent)+30 < m.cfg.Policy.Overload*float64(c)
+	had := max(float64(l.Sessions), m.load(g, &l)*float64(c)) // a busy CPU counts as sessions
+	return had+float64(m.table.Sent(g.Name)-l.sent)+30 < m.cfg.Policy.Overload*float64(c)
 }
 
 // takes says whether g certainly takes newcomers of a family.
