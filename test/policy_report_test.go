@@ -74,11 +74,9 @@ func (a *anycastd) explanations() string {
 	return a.host.Run(argv...)
 }
 
-// reporting is the fabric's configuration with these lines in [report]. The
-// program also reports how busy this machine is, which must not keep newcomers
-// from gw1: where both gateways are overloaded, both get some.
+// reporting is the fabric's configuration with these lines in [report].
 func (f *fabric) reporting(lines string) string {
-	return f.config("[bgp]\n", "[policy]\nstale_after = \"10m\"\noverload = 0.01\n[report]\nlisten = \""+reportsAt+"\"\n"+lines+"[bgp]\n")
+	return f.config("[bgp]\n", "[policy]\nstale_after = \"10m\"\n[report]\nlisten = \""+reportsAt+"\"\n"+lines+"[bgp]\n")
 }
 
 // TestReportsSignedOverHTTPTakeAGatewayOutAndBadOnesChangeNothing: reports of
@@ -89,7 +87,7 @@ func TestReportsSignedOverHTTPTakeAGatewayOutAndBadOnesChangeNothing(t *testing.
 	daemon := f.daemon(t, f.reporting(fmt.Sprintf("secret_file = %q\n", f.front.File("report.key", reportKey))))
 	daemon.awaitState("in service")
 	crowd := f.newCrowd(t)
-	verb := []string{program(), "report", "--gateway", "gw1", "--to", "http://" + reportsAt, "--capacity", "20000", "--secret-file", f.gateways[0].File("report.key", reportKey)}
+	verb := []string{program(), "report", "--gateway", "gw1", "--to", "http://" + reportsAt, "--capacity", "20000", "--cpu=false", "--secret-file", f.gateways[0].File("report.key", reportKey)}
 	running := f.gateways[0].Start("report", append(verb, "--every", "1s")...)
 	last := report{gateway: "gw2", sessions: 10000, seq: time.Now()}
 	if status, answer := post(f.gateways[1], "http://"+reportsAt, last.body(), sign(reportKey, last.body())...); status != "204" {

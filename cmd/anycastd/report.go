@@ -27,6 +27,7 @@ type reportFlags struct {
 	vici                  string
 	secret, cert, key, ca string // files
 	once                  bool
+	cpu                   bool // tell how busy the CPUs are
 }
 
 // reportVerb tells front-ends how full a gateway is.
@@ -50,6 +51,7 @@ func reportVerb() *cobra.Command {
 	c.Flags().StringVar(&f.vici, "vici", "unix:/run/charon.vici", "charon's VICI socket, `ADDRESS` unix:PATH or tcp:HOST:PORT")
 	c.Flags().DurationVar(&f.Every, "every", 5*time.Second, "from one report to the next, 1s to 1h")
 	c.Flags().IntVar(&f.Capacity, "capacity", 0, "sessions that this gateway can hold; 0: what the front-ends' configuration says")
+	c.Flags().BoolVar(&f.cpu, "cpu", true, "tell how busy the CPUs are; =false where other work on the host makes that meaningless")
 	c.Flags().BoolVar(&f.Draining, "draining", false, "say that this gateway wants no newcomers")
 	c.Flags().StringVar(&f.secret, "secret-file", "", "sign with the secret in `FILE`, without the white space around it")
 	c.Flags().StringVar(&f.cert, "cert", "", "show the client certificate in `FILE` (PEM), with https")
@@ -74,6 +76,9 @@ func (f *reportFlags) run(ctx context.Context) error {
 	charon := load.NewVICI(network, address)
 	defer charon.Close()
 	f.Sessions, f.CPU = charon.Sessions, cpuMeter()
+	if !f.cpu {
+		f.CPU = func() float64 { return -1 }
+	}
 	reporter, err := load.NewReporter(f.ReporterConfig, newLogger(zerolog.InfoLevel))
 	if err != nil {
 		return usageError{err}
