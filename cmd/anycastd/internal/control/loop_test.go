@@ -405,26 +405,3 @@ func TestWhatIsAskedTooLateIsEitherDoneOrNot(t *testing.T) {
 		}
 	})
 }
-
-func TestADrainIsInEffectWhenItReturns(t *testing.T) {
-	story(t, func(t *testing.T, w *world) {
-		w.answerProbes()
-		synctest.Wait()
-		client := clientOf("192.0.2.7")
-		for range 100 {
-			target := w.pick(client)
-			if err := w.loop.Drain(t.Context(), target.Gateway, "test", 0); err != nil {
-				t.Fatal(err)
-			}
-			if got := w.pick(client); got == nil || got.Gateway == target.Gateway {
-				t.Fatalf("want another gateway than %s, got %v", target.Gateway, got)
-			}
-			if err := w.loop.Undrain(t.Context(), target.Gateway); err != nil {
-				t.Fatal(err)
-			}
-			if got := w.pick(client); got == nil || got.Gateway != target.Gateway {
-				t.Fatalf("want %s again, got %v", target.Gateway, got)
-			}
-		}
-	})
-}
