@@ -121,7 +121,8 @@ func (m *model) figure(g *policy.Gateway) (l figure, old, young bool) {
 	}
 	l = all[len(all)-1]
 	stale := m.cfg.Policy.StaleAfter
-	return l, stale > 0 && time.Since(l.At) >= stale, time.Since(l.At) <= settlesIn && !l.Draining
+	urgent := l.Draining && (len(all) == 1 || !all[len(all)-2].Draining) // taken in at once
+	return l, stale > 0 && time.Since(l.At) >= stale, time.Since(l.At) <= settlesIn && !urgent
 }
 
 // usable says whether clients of a family can be sent to g.
