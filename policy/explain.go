@@ -283,17 +283,10 @@ func (e *explainer) without(gateway string) *Target {
 	scratch := *e.table
 	scratch.made = map[string]slots{}
 	b := builder{cfg: e.cfg, admit: d.admit, t: &scratch, prev: e.table}
-	p := Pool{Name: e.pool.name, Fallback: e.fallbacks()}
-	for _, i := range e.pool.members {
-		p.Gateways = append(p.Gateways, e.cfg.Gateways[i].Name)
-	}
-	pools := []Pool{p}
-	for _, other := range e.cfg.Pools {
-		if slices.Contains(p.Fallback, other.Name) {
-			pools = append(pools, other)
-		}
-	}
-	scratch.pools, scratch.bySrc, scratch.rest = nil, nil, 0
+	pools, _ := layout(e.cfg)
+	pools = slices.DeleteFunc(pools, func(p Pool) bool { return p.Name != e.pool.name && !slices.Contains(e.fallbacks(), p.Name) })
+	scratch.pools, scratch.bySrc = nil, nil
+	scratch.rest = slices.IndexFunc(pools, func(p Pool) bool { return p.Name == e.pool.name })
 	b.pools(pools)
 	return scratch.Peek(e.client)
 }

@@ -27,7 +27,8 @@ type bearing struct {
 // least half of all have one, and at least as loaded as it was: never as idle.
 func (d *decision) bearings() []bearing {
 	all := make([]bearing, len(d.cfg.Gateways))
-	sum, known, over := 0.0, 0, 0
+	var known mean
+	over := 0
 	for i := range all {
 		b := &all[i]
 		*b = d.bearing(&d.cfg.Gateways[i])
@@ -35,16 +36,16 @@ func (d *decision) bearings() []bearing {
 			b.share = d.share(d.cfg.Gateways[i].Name, b)
 		}
 		if b.fresh && b.load >= 0 {
-			sum, known = sum+b.load, known+1
+			known.add(b.load, 1)
 			if b.share.Over {
 				over++
 			}
 		}
 	}
 	others := float64(noLoad)
-	if known > 0 && 2*known >= len(all) {
-		others = sum / float64(known)
-		if 2*over < known { // they are not known to be overloaded, so neither is this one
+	if n := known.weight; n > 0 && 2*n >= len(all) {
+		others = known.of(noLoad)
+		if 2*over < n { // they are not known to be overloaded, so neither is this one
 			others = math.Min(others, math.Nextafter(d.cfg.overload(), 0))
 		}
 	}
@@ -126,11 +127,12 @@ const (
 )
 
 // nextShare returns the share of a gateway with this load, by its own figure of
-// the time at, or by what it is taken to have if at is zero. Below overload nothing moves, and a single figure above moves nobody
-// either: by the second one in a row the gateway gets no newcomers while another
-// takes them. Among such its share follows what it has left, in steps wide
-// enough that a flicker moves nobody. When it has recovered it comes back step
-// by step as its load falls, or as time goes by, and then keeps what it has.
+// the time at, or by what it is taken to have if at is zero. Below overload
+// nothing moves, and a single figure above moves nobody either: by the second one
+// in a row the gateway gets no newcomers while another takes them. Among such its
+// share follows what it has left, in steps wide enough that a flicker moves
+// nobody. When it has recovered it comes back step by step as its load falls, or
+// as time goes by, and then keeps what it has.
 func nextShare(load, overload float64, last Share, at, now time.Time) Share {
 	if load >= overload {
 		return overShare(load, overload, last, at)

@@ -146,7 +146,8 @@ func (t *Table) lastTarget(chain []stage, q *query, first *Target) *Target {
 	return first
 }
 
-// search goes through chain for what suits q: the first that has room, else, as if all had room, any of the first pool.
+// search goes through chain for what suits q: the first that has room, else, as
+// if all had room, any of the first pool.
 func (t *Table) search(chain []stage, h uint64, q *query) *Target {
 	q.count = q.sent && !t.hasCounted(q.source)
 	for _, s := range chain {

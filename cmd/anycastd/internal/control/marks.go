@@ -109,12 +109,12 @@ func (l *Loop) keepMarks(ctx context.Context) error {
 
 // known says whether there is such a gateway, or a mark of one that was there.
 func (l *Loop) known(gateway string) error {
+	if _, marked := l.view.Drained[gateway]; gateway == "" || marked || l.Knows(gateway) {
+		return nil
+	}
 	var names []string
 	for _, g := range l.cfg.Policy.Gateways {
 		names = append(names, g.Name)
-	}
-	if _, marked := l.view.Drained[gateway]; gateway == "" || marked || slices.Contains(names, gateway) {
-		return nil
 	}
 	const most = 10
 	if len(names) > most {

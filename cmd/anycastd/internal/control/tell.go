@@ -49,8 +49,11 @@ func (l *Loop) tellGateways(last []policy.GatewayPlan) {
 	for i := range l.plan.Gateways {
 		is := &l.plan.Gateways[i]
 		was := gatewayOf(last, i, is.Name)
-		if told < tellMost && l.tellGateway(is, was) || told >= tellMost && (differs(is, was) || moved(is, was)) {
-			told++
+		if !differs(is, was) && !moved(is, was) {
+			continue
+		}
+		if told++; told <= tellMost {
+			l.tellGateway(is, was)
 		}
 	}
 	if more := told - tellMost; more > 0 {
@@ -71,9 +74,8 @@ func moved(is, was *policy.GatewayPlan) bool {
 	return was.Share.Over != is.Share.Over || was.Share.Level < policy.FullShare && is.Share.Level == policy.FullShare && !is.Share.Over
 }
 
-// tellGateway logs what is new about a gateway, but for its load's ups and
-// downs, and says whether there is anything.
-func (l *Loop) tellGateway(is, was *policy.GatewayPlan) bool {
+// tellGateway logs what is new about a gateway, but for its load's ups and downs.
+func (l *Loop) tellGateway(is, was *policy.GatewayPlan) {
 	if differs(is, was) {
 		worse := was != nil && was.Usable && !is.Usable
 		l.log.WithLevel(level(worse)).Str("gateway", is.Name).Bool("usable", is.Usable).Str("reason", is.Reason).Msg("gateway decided")
@@ -81,7 +83,6 @@ func (l *Loop) tellGateway(is, was *policy.GatewayPlan) bool {
 	if moved(is, was) {
 		l.log.WithLevel(level(is.Share.Over)).Str("gateway", is.Name).Str("load", is.Burden()).Msg("gateway's share decided")
 	}
-	return differs(is, was) || moved(is, was)
 }
 
 // level is that of a log line that may tell of something worse than before.
