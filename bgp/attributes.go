@@ -16,19 +16,27 @@ const MaxPrepend = 16
 // Attributes are what a route says to be chosen, or not, among others for its
 // prefix. The zero value says nothing.
 type Attributes struct {
-	Communities []uint32         // RFC 1997; in any order
-	Large       []LargeCommunity // RFC 8092; in any order
+	Communities []uint32            // RFC 1997; in any order
+	Large       []LargeCommunity    // RFC 8092; in any order
+	Extended    []ExtendedCommunity // RFC 4360; in any order
 
 	// MED is told to internal and external neighbors, who compare it only
 	// between routes from the same AS (RFC 4271 section 9.1.2.2). 0: not sent,
 	// which is to them as good as 0.
 	MED uint32
 
+	// LocalPref is told to internal neighbors alone (RFC 4271 section 5.1.5).
+	// Nil: 100.
+	LocalPref *uint32
+
 	// Prepend is how often the AS_PATH has our AS beside the one time that
 	// external sessions put in, 0 to MaxPrepend. An internal neighbor takes any
 	// for a loop, and drops the route (RFC 4271 section 9.1.2).
 	Prepend int
 }
+
+// ExtendedCommunity is one of RFC 4360, as on the wire.
+type ExtendedCommunity [8]byte
 
 // LargeCommunity is one of RFC 8092: an AS, and two numbers that it gives a
 // meaning to.

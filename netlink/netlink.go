@@ -29,6 +29,11 @@ type Config struct {
 	// dummy link of that name is made; "lo" exists everywhere.
 	Interface string
 
+	// ReplyTable is the routing table by which what is sent from a wanted address
+	// leaves, by a rule of priority ReplyPriority for each; 0: the host's usual way.
+	ReplyTable    int // 1 to 4294967295
+	ReplyPriority int // 1 to 32765
+
 	// Notify is called by Run when our addresses or link may have changed
 	// under us: call Set again. Calls come from one goroutine, bursts as one
 	// call; it must not block. Nil: nobody asks.
