@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // condition must hold before a prefix is announced.
@@ -13,17 +14,18 @@ type condition struct {
 	// graceful: when it is lost the node can still answer, so the fabric is
 	// asked to move first (RFC 8326); else the route goes at once.
 	graceful bool
+	wish     bool // it is the operator's, and no fault whose relapses are held down
 }
 
 // bringUp returns the order of bring-up: each step presupposes the ones before.
 // The last step, BGP announce before DNS, is in records.
 func bringUp() []condition {
 	return []condition{
-		{(*decision).inService, true},
-		{own(func(o Own) Fact { return o.Installed }, "not on the host yet"), false},
-		{own(func(o Own) Fact { return o.Listening }, "no socket yet"), false},
-		{(*decision).served, true},
-		{own(func(o Own) Fact { return o.Answers }, "own probe not answered yet"), false},
+		{met: (*decision).inService, graceful: true, wish: true},
+		{met: own(func(o Own) Fact { return o.Installed }, "not on the host yet")},
+		{met: own(func(o Own) Fact { return o.Listening }, "no socket yet")},
+		{met: (*decision).served, graceful: true},
+		{met: own(func(o Own) Fact { return o.Answers }, "own probe not answered yet")},
 	}
 }
 
@@ -58,16 +60,31 @@ func (d *decision) route(p netip.Prefix) RoutePlan {
 	}
 	for _, c := range bringUp() {
 		if fact := c.met(d, p); !fact.OK {
+			last.Clear = time.Time{}
+			if last.Wish.up() && !c.wish && d.plan.Site.Fitness != Dark { // a dark site is held down itself
+				last.fall(d.now)
+			}
 			return d.lower(p, last, fact.Reason, c.graceful)
 		}
 	}
-	switch d.action() {
-	case WithdrawSite:
+	if d.action() == WithdrawSite {
 		return d.lower(p, last, d.plan.Site.String(), true)
-	case MakeWorse:
-		return RoutePlan{p, d.turn(last, Worse), d.plan.Site.String()}
 	}
-	if d.plan.Site.Fitness == Dark {
+	return d.raise(p, last)
+}
+
+// raise announces p, in the way that suits the site's fitness, unless it has
+// been before and is held down.
+func (d *decision) raise(p netip.Prefix, last RouteState) RoutePlan {
+	if last.Ever && !last.Wish.up() {
+		if why, held := d.held(&last.HoldDown); held {
+			return d.lower(p, last, "well again, but "+why, true)
+		}
+	}
+	switch {
+	case d.action() == MakeWorse:
+		return RoutePlan{p, d.turn(last, Worse), d.plan.Site.String()}
+	case d.plan.Site.Fitness == Dark:
 		return RoutePlan{p, d.turn(last, Announced), d.plan.Site.String() + ", and when_dark keeps the route"}
 	}
 	return RoutePlan{p, d.turn(last, Announced), "in service"}

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"hash/fnv"
 	"math"
 	"time"
 )
@@ -28,9 +27,7 @@ type SiteState struct {
 	Low        time.Time // since when it has been at Relief or below, or unknown for long; zero: it is not
 	Heard      bool      // every gateway has been heard of or found silent at some time
 	Overloaded bool      // whatever Fitness is: High for long enough, and not Low for long enough since
-	Clear      time.Time // since when nothing speaks against coming back; zero: something does
-	Returned   time.Time // when it came back last
-	Relapses   int       // unfit again within RelapseWithin of having come back, in a row
+	HoldDown
 }
 
 // SitePlan says how fit the site is.
@@ -201,10 +198,7 @@ func (d *decision) passed(since time.Time, long time.Duration) bool {
 // fall makes the site unfit by cause.
 func (d *decision) fall(p *SitePlan, cause Fitness) {
 	if p.Fitness == Fit {
-		p.Relapses++
-		if p.Returned.IsZero() || d.now.Sub(p.Returned) > RelapseWithin {
-			p.Relapses = 0
-		}
+		p.fall(d.now)
 	}
 	p.Clear = time.Time{}
 	d.enter(p, cause)
@@ -221,30 +215,12 @@ func (d *decision) fall(p *SitePlan, cause Fitness) {
 
 // rise makes the site fit again once it has been held down for long enough.
 func (d *decision) rise(p *SitePlan) {
-	if p.Clear.IsZero() {
-		p.Clear = d.now
-	}
-	hold := d.hold(p.Relapses)
-	if !d.passed(p.Clear, hold) {
-		p.Reason = fmt.Sprintf("no longer %s, but held down for %v after %d relapses: %s", p.Fitness, hold.Round(time.Second), p.Relapses, p.figures())
+	if why, held := d.held(&p.HoldDown); held {
+		p.Reason = fmt.Sprintf("no longer %s, but %s: %s", p.Fitness, why, p.figures())
 		return
 	}
-	p.Clear, p.Returned = time.Time{}, d.now
 	d.enter(p, Fit)
 	p.Reason = p.figures()
-}
-
-// hold returns for how long a site stays down that has had so many relapses:
-// the first time not at all, then Hold, doubled each time. It differs by a
-// fifth up or down from node to node, lest all come back at once.
-func (d *decision) hold(relapses int) time.Duration {
-	if relapses == 0 || d.cfg.Site.Hold <= 0 {
-		return 0
-	}
-	hold := min(d.cfg.Site.Hold<<min(relapses-1, 20), MaxHold)
-	h := fnv.New32a()
-	fmt.Fprint(h, d.cfg.Node, relapses)
-	return hold*4/5 + time.Duration(uint64(hold)*2/5*uint64(h.Sum32()%1000)/1000)
 }
 
 // enter makes f the fitness, from now on if that is new.

@@ -106,6 +106,7 @@ type RouteState struct {
 	Since time.Time
 	Ever  bool // it was to be announced at some time since the daemon's start
 	Worse bool // before it was to be withdrawn gracefully, it was Worse
+	HoldDown
 }
 
 // Plan is what must be true, and why.
