@@ -106,6 +106,9 @@ func (m *Drain) String() string {
 
 // alive says whether address a has been proved to live.
 func (d *decision) alive(a netip.Addr) Fact {
+	if why, gone := d.view.Gone[a]; gone {
+		return Fact{false, a.String() + " " + why}
+	}
 	h, ok := d.view.Health[a]
 	if !ok || h.State == Unknown {
 		return Fact{false, a.String() + " not proved alive yet"}

@@ -76,6 +76,7 @@ type View struct {
 	Drained  map[string]Drain      // gateways that take no newcomers
 	Own      map[netip.Addr]Own
 	Spoken   map[netip.Prefix]bool // announced by the speaker at some time since the start
+	Gone     map[netip.Addr]string // gateway addresses whose routes the fabric has lost, and why that is known; whatever Health says, they are down
 	Node     *Drain                // nil: the node is not drained
 	Stopping bool                  // the daemon has been told to stop
 

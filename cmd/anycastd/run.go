@@ -88,6 +88,7 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	d.log.Info().Str("node", d.cfg.Name).Str("version", buildVersion().Version).Str("config", d.options.file).Int("pid", os.Getpid()).Msg("anycastd starts")
 	d.warn(d.cfg)
+	d.advise()
 	d.forget(ctx)
 	parts, endParts := context.WithCancel(context.WithoutCancel(ctx))
 	defer endParts()
@@ -234,7 +235,13 @@ func (d *daemon) clean() {
 }
 
 // Status is part of web.Daemon.
-func (d *daemon) Status(ctx context.Context) (control.Status, error) { return d.loop.Status(ctx) }
+func (d *daemon) Status(ctx context.Context) (control.Status, error) {
+	s, err := d.loop.Status(ctx)
+	if links, e := net.Interfaces(); e == nil {
+		s.Warnings = append(s.Warnings, reversePath(sysctls, links)...)
+	}
+	return s, err
+}
 
 // Explain is part of web.Daemon.
 func (d *daemon) Explain(ctx context.Context, c policy.Client, identity string) (policy.Explanation, error) {
@@ -287,6 +294,21 @@ func (d *daemon) reload(ctx context.Context) error {
 	}
 	d.loads.configure(cfg)
 	return nil
+}
+
+// advise logs which of the kernel's settings are against us.
+func (d *daemon) advise() {
+	links, err := net.Interfaces()
+	if err != nil {
+		d.log.Warn().Err(err).Msg("the host's links can't be looked at")
+		return
+	}
+	for _, w := range reversePath(sysctls, links) {
+		d.log.Warn().Msg(w)
+	}
+	for _, w := range announcing(sysctls, links) {
+		d.log.Info().Msg(w)
+	}
 }
 
 // warn logs cfg's warnings.

@@ -36,6 +36,7 @@ type desired struct {
 	loads     []load.Source
 	routes    []bgp.Route
 	neighbors []bgp.Neighbor
+	learning  []netip.Addr
 	records   map[string][]dnspub.Record // by zone
 }
 
@@ -45,7 +46,7 @@ type desired struct {
 func steps() []func(*Loop) {
 	return []func(*Loop){
 		(*Loop).applyAddresses, (*Loop).applyRewrites, (*Loop).applySockets, (*Loop).applyTable, (*Loop).applyProbes, (*Loop).applyLoads,
-		(*Loop).applyNeighbors, (*Loop).applyRoutes, (*Loop).applyRecords,
+		(*Loop).applyNeighbors, (*Loop).applyLearning, (*Loop).applyRoutes, (*Loop).applyRecords,
 	}
 }
 
@@ -187,6 +188,29 @@ func (l *Loop) applyNeighbors() {
 	if !slices.Equal(want, l.asked.neighbors) {
 		l.asked.neighbors = want
 		l.neighbors.desire(want)
+		var to []netip.Addr
+		for _, n := range want {
+			to = append(to, n.Address)
+		}
+		l.parts.Uplinks.Set(to)
+	}
+}
+
+// applyLearning asks for news of the routes to gateways.
+func (l *Loop) applyLearning() {
+	if l.parts.Speaker == nil {
+		return
+	}
+	var want []netip.Addr
+	if l.cfg.BGP.Learn {
+		for i := range l.cfg.Policy.Gateways {
+			want = append(want, l.cfg.Policy.Gateways[i].Addresses...)
+		}
+	}
+	if !slices.Equal(want, l.asked.learning) {
+		l.asked.learning = want
+		l.parts.Speaker.Watch(want)
+		go l.post(l.seeLearned)
 	}
 }
 

@@ -136,7 +136,7 @@ func (l *Loop) state() (state, reason string) {
 	case l.view.Stopping:
 		return "stopping", reason
 	case count[policy.Announced]+count[policy.Worse] > 0 && !l.heard():
-		return "unheard", "no BGP neighbor is established"
+		return "unheard", l.unreached()
 	case count[policy.Announced] == len(l.plan.Routes) && l.parts.Speaker == nil:
 		return inService, "every prefix may be announced, but no neighbor is configured"
 	case count[policy.Announced] == len(l.plan.Routes):
@@ -156,7 +156,7 @@ func (l *Loop) state() (state, reason string) {
 // heard says whether some neighbor hears what is announced, if that is asked
 // for at all.
 func (l *Loop) heard() bool {
-	return l.parts.Speaker == nil || slices.ContainsFunc(l.parts.Speaker.Peers(), bgp.Peer.Up)
+	return l.parts.Speaker == nil || slices.ContainsFunc(l.parts.Speaker.Peers(), l.reached)
 }
 
 // gateways lists the gateways.
@@ -182,6 +182,9 @@ func (l *Loop) gateway(g *policy.Gateway, p *policy.GatewayPlan) Gateway {
 		h, ok := l.view.Health[a]
 		if !ok {
 			h = policy.Health{State: policy.Unknown, Reason: "not proved alive yet"}
+		}
+		if why, gone := l.view.Gone[a]; gone {
+			h = policy.Health{State: policy.Down, Reason: why}
 		}
 		out.Health = append(out.Health, Health{a, string(h.State), h.Reason})
 	}
@@ -229,7 +232,7 @@ func (l *Loop) routesAsSeen() []Route {
 		case l.routeErr != nil:
 			route.Reason += "; but " + l.routeErr.Error()
 		case !l.heard():
-			route.Reason += "; but no neighbor is established"
+			route.Reason += "; but " + l.unreached()
 		}
 		out = append(out, route)
 	}

@@ -48,6 +48,14 @@ type Speaker interface {
 	Set(context.Context, []bgp.Route) error
 	SetNeighbors(context.Context, []bgp.Neighbor) error
 	Peers() []bgp.Peer
+	Watch([]netip.Addr)
+	Learned() []bgp.Learned
+}
+
+// Uplinks tells by which links neighbors are reached; *netlink.Uplinks is one.
+type Uplinks interface {
+	Set([]netip.Addr)
+	Uplinks() []netlink.Uplink
 }
 
 // Publisher publishes the records of one zone; *dnspub.Publisher is one.
@@ -75,6 +83,7 @@ type Parts struct {
 	Rewriter  Rewriter // nil: sockets are bound to the service ports
 	Front     Front
 	Speaker   Speaker // nil: no neighbors are configured
+	Uplinks   Uplinks // nil like Speaker
 	Prober    Prober
 	Loads     Loads
 	Marks     MarkStore
@@ -113,10 +122,11 @@ type Loop struct {
 	routes    *keeper[[]bgp.Route]
 	neighbors *keeper[[]bgp.Neighbor]
 	zones     map[string]*zone
-	asked     desired        // what the keepers were told last
-	ports     ports          // how far the endpoints are open
-	routeErr  error          // of the last Set of the speaker
-	told      []netip.Prefix // what the speaker took to announce in its last Set
+	asked     desired                       // what the keepers were told last
+	ports     ports                         // how far the endpoints are open
+	routeErr  error                         // of the last Set of the speaker
+	told      []netip.Prefix                // what the speaker took to announce in its last Set
+	uplinks   map[netip.Addr]netlink.Uplink // of the neighbors
 	tasks     sync.WaitGroup
 	ctx       context.Context // of Run, for zones started later
 }
@@ -293,6 +303,13 @@ func (l *Loop) Probed(s probe.State) { l.post(func() { l.seeProbe(s) }) }
 
 // PeersChanged tells the loop that BGP sessions may have changed.
 func (l *Loop) PeersChanged() { l.post(func() {}) }
+
+// LearnedChanged tells the loop that the fabric's routes to gateways may have
+// changed.
+func (l *Loop) LearnedChanged() { l.post(l.seeLearned) }
+
+// UplinksChanged tells the loop that the links to the neighbors may have changed.
+func (l *Loop) UplinksChanged() { l.post(l.seeUplinks) }
 
 // SocketsChanged tells the loop that a socket has closed by itself.
 func (l *Loop) SocketsChanged() { l.sockets.again() }
