@@ -1,7 +1,10 @@
 package bgp
 
 import (
+	"cmp"
+	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	gobgpapi "github.com/osrg/gobgp/v3/api"
@@ -35,8 +38,42 @@ type Attributes struct {
 	Prepend int
 }
 
-// ExtendedCommunity is one of RFC 4360, as on the wire.
+// ExtendedCommunity is one of RFC 4360, as on the wire: its type, a subtype, and
+// six octets that these give a meaning to.
 type ExtendedCommunity [8]byte
+
+// Types of extended communities by what is behind the subtype (RFC 4360
+// section 3, RFC 5668 section 2).
+const (
+	OfTwoOctetAS  = 0 // an AS of 2 octets, a number of 4
+	OfIPv4        = 1 // an address, a number of 2 octets
+	OfFourOctetAS = 2 // an AS of 4 octets, a number of 2
+)
+
+// Subtypes of these (RFC 4360 sections 4 and 5).
+const (
+	RouteTarget = 2
+	RouteOrigin = 3
+)
+
+// String is c as in "rt:64500:100" or "soo:192.0.2.1:100", and in hexadecimal
+// digits if it is of another kind.
+func (c ExtendedCommunity) String() string {
+	kind := map[byte]string{RouteTarget: "rt", RouteOrigin: "soo"}[c[1]]
+	long, short := binary.BigEndian.Uint32, binary.BigEndian.Uint16
+	switch {
+	case kind != "" && c[0] == OfTwoOctetAS:
+		return fmt.Sprintf("%s:%d:%d", kind, short(c[2:]), long(c[4:]))
+	case kind != "" && c[0] == OfIPv4:
+		return fmt.Sprintf("%s:%v:%d", kind, netip.AddrFrom4([4]byte(c[2:6])), short(c[6:]))
+	case kind != "" && c[0] == OfFourOctetAS:
+		return fmt.Sprintf("%s:%d:%d", kind, long(c[2:]), short(c[6:]))
+	}
+	return fmt.Sprintf("0x%x", c[:])
+}
+
+// compare orders extended communities.
+func (c ExtendedCommunity) compare(d ExtendedCommunity) int { return slices.Compare(c[:], d[:]) }
 
 // LargeCommunity is one of RFC 8092: an AS, and two numbers that it gives a
 // meaning to.
@@ -55,15 +92,41 @@ func (a Attributes) IsZero() bool { return a.Equal(Attributes{}) }
 // repeats among them do not matter.
 func (a Attributes) Equal(b Attributes) bool {
 	a, b = a.sorted(), b.sorted()
-	return slices.Equal(a.Communities, b.Communities) && slices.Equal(a.Large, b.Large) && a.MED == b.MED && a.Prepend == b.Prepend
+	return slices.Equal(a.Communities, b.Communities) && slices.Equal(a.Large, b.Large) && slices.Equal(a.Extended, b.Extended) &&
+		a.MED == b.MED && a.Prepend == b.Prepend && a.localPref() == b.localPref()
+}
+
+// localPref is what internal neighbors are told.
+func (a Attributes) localPref() uint32 {
+	if a.LocalPref == nil {
+		return defaultLocalPref
+	}
+	return *a.LocalPref
+}
+
+// defaultLocalPref is what GoBGP puts in where a route has none.
+const defaultLocalPref = 100
+
+// With returns what a says and beside it what b says: the communities and
+// prepends of both, and b's MED and local preference where it has them.
+func (a Attributes) With(b Attributes) Attributes {
+	return Attributes{
+		Communities: slices.Concat(a.Communities, b.Communities),
+		Large:       slices.Concat(a.Large, b.Large),
+		Extended:    slices.Concat(a.Extended, b.Extended),
+		MED:         cmp.Or(b.MED, a.MED),
+		LocalPref:   cmp.Or(b.LocalPref, a.LocalPref),
+		Prepend:     a.Prepend + b.Prepend,
+	}
 }
 
 // sorted returns a copy whose communities are sorted and without repeats.
 func (a Attributes) sorted() Attributes {
-	a.Communities, a.Large = slices.Clone(a.Communities), slices.Clone(a.Large)
+	a.Communities, a.Large, a.Extended = slices.Clone(a.Communities), slices.Clone(a.Large), slices.Clone(a.Extended)
 	slices.Sort(a.Communities)
 	slices.SortFunc(a.Large, LargeCommunity.compare)
-	a.Communities, a.Large = slices.Compact(a.Communities), slices.Compact(a.Large)
+	slices.SortFunc(a.Extended, ExtendedCommunity.compare)
+	a.Communities, a.Large, a.Extended = slices.Compact(a.Communities), slices.Compact(a.Large), slices.Compact(a.Extended)
 	return a
 }
 

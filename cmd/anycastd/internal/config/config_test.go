@@ -189,7 +189,7 @@ func fullConfig() *Config {
 		Report: Report{Listen: "192.0.2.10:9651", Secret: []byte("sixteen octets!!")},
 		BGP: BGP{
 			ASN: 4294967295, RouterID: addr("192.0.2.10"), ListenPort: 179, NextHops: []netip.Addr{addr("192.0.2.10"), addr("2001:db8:f::10")},
-			Neighbors: []Neighbor{
+			Neighbors: []bgp.Neighbor{
 				{Address: addr("192.0.2.1"), LocalAddress: addr("192.0.2.10"), ASN: 64500, Port: 1790, Password: "s3cret word", HoldTime: 90 * time.Second},
 				{Address: addr("fe80::1%eth0"), ASN: 64501, Port: 179, HoldTime: 9 * time.Second},
 			},

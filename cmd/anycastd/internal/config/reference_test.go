@@ -14,8 +14,7 @@ var setting = regexp.MustCompile(`(?m)^#([a-z_]+ *=|\[)`)
 
 // schema calls visit for each plain key at and below the table type t.
 func schema(t reflect.Type, path string, visit func(path string, f reflect.StructField)) {
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for _, f := range fields(t) {
 		at := strings.TrimPrefix(path+"."+f.Tag.Get("toml"), ".")
 		if sub, several, ok := tableType(f.Type); ok {
 			if several {
