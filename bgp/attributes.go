@@ -10,6 +10,7 @@ import (
 	gobgpapi "github.com/osrg/gobgp/v3/api"
 	"github.com/rs/zerolog"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // MaxPrepend is how many times more a route may name our AS; many a neighbor
@@ -140,6 +141,9 @@ func (a Attributes) messages(asn uint32) []proto.Message {
 	if a.MED > 0 {
 		all = append(all, &gobgpapi.MultiExitDiscAttribute{Med: a.MED})
 	}
+	if a.LocalPref != nil {
+		all = append(all, &gobgpapi.LocalPrefAttribute{LocalPref: *a.LocalPref})
+	}
 	if len(a.Communities) > 0 {
 		all = append(all, &gobgpapi.CommunitiesAttribute{Communities: a.Communities})
 	}
@@ -150,7 +154,21 @@ func (a Attributes) messages(asn uint32) []proto.Message {
 		}
 		all = append(all, large)
 	}
+	if len(a.Extended) > 0 {
+		all = append(all, a.extendedMessage())
+	}
 	return all
+}
+
+// extendedMessage is a's extended communities in GoBGP's terms. To it they are
+// of no type that it knows: so it sends the octets as they are.
+func (a Attributes) extendedMessage() proto.Message {
+	m := &gobgpapi.ExtendedCommunitiesAttribute{}
+	for _, c := range a.Extended {
+		octets, _ := anypb.New(&gobgpapi.UnknownExtended{Type: uint32(c[0]), Value: c[1:]}) // a message of two fields is always marshaled
+		m.Communities = append(m.Communities, octets)
+	}
+	return m
 }
 
 // attributesOf reads the attributes of d's route, sorted. As it is ours, its
@@ -163,14 +181,16 @@ func attributesOf(d *gobgpapi.Destination) (Attributes, error) {
 			if err != nil {
 				return Attributes{}, err
 			}
-			a.read(m)
+			if err := a.read(m); err != nil {
+				return Attributes{}, err
+			}
 		}
 	}
 	return a.sorted(), nil
 }
 
 // read adds one of GoBGP's attributes to a, if it is of a kind that a has.
-func (a *Attributes) read(m proto.Message) {
+func (a *Attributes) read(m proto.Message) error {
 	switch m := m.(type) {
 	case *gobgpapi.AsPathAttribute:
 		for _, s := range m.Segments {
@@ -178,13 +198,32 @@ func (a *Attributes) read(m proto.Message) {
 		}
 	case *gobgpapi.MultiExitDiscAttribute:
 		a.MED = m.Med
+	case *gobgpapi.LocalPrefAttribute:
+		a.LocalPref = &m.LocalPref
 	case *gobgpapi.CommunitiesAttribute:
 		a.Communities = m.Communities
 	case *gobgpapi.LargeCommunitiesAttribute:
 		for _, c := range m.Communities {
 			a.Large = append(a.Large, LargeCommunity{c.GlobalAdmin, c.LocalData1, c.LocalData2})
 		}
+	case *gobgpapi.ExtendedCommunitiesAttribute:
+		return a.readExtended(m)
 	}
+	return nil
+}
+
+// readExtended adds GoBGP's extended communities to a.
+func (a *Attributes) readExtended(m *gobgpapi.ExtendedCommunitiesAttribute) error {
+	for _, octets := range m.Communities {
+		var e gobgpapi.UnknownExtended
+		if err := octets.UnmarshalTo(&e); err != nil {
+			return err
+		}
+		c := ExtendedCommunity{byte(e.Type)}
+		copy(c[1:], e.Value)
+		a.Extended = append(a.Extended, c)
+	}
+	return nil
 }
 
 // MarshalZerologObject logs a, what it does not say left out but for
@@ -192,20 +231,26 @@ func (a *Attributes) read(m proto.Message) {
 func (a Attributes) MarshalZerologObject(e *zerolog.Event) {
 	e.Strs("communities", words(a.Communities))
 	if len(a.Large) > 0 {
-		e.Strs("large_communities", a.large())
+		e.Strs("large_communities", texts(a.Large))
+	}
+	if len(a.Extended) > 0 {
+		e.Strs("extended_communities", texts(a.Extended))
 	}
 	if a.MED > 0 {
 		e.Uint32("med", a.MED)
+	}
+	if a.LocalPref != nil {
+		e.Uint32("local_pref", *a.LocalPref)
 	}
 	if a.Prepend > 0 {
 		e.Int("prepend", a.Prepend)
 	}
 }
 
-// large writes a's large communities.
-func (a Attributes) large() []string {
+// texts writes communities that have a text form of their own.
+func texts[C fmt.Stringer](communities []C) []string {
 	var all []string
-	for _, c := range a.Large {
+	for _, c := range communities {
 		all = append(all, c.String())
 	}
 	return all

@@ -24,7 +24,7 @@ func TestWorse(t *testing.T) {
 		"refuses a large community too high":      {worse + `large_communities = ["1:2:4294967296"]`, []string{`3:22: bgp.worse.large_communities: "1:2:4294967296" has "4294967296", not a number from 0 to 4294967295`}},
 		"refuses a MED too high":                  {worse + `med = 4294967296`, []string{"3:7: bgp.worse.med is 4294967296; it takes 0 to 4294967295"}},
 		"refuses 17 prepends":                     {worse + `prepend = 17`, []string{"3:11: bgp.worse.prepend is 17; it takes 0 to 16"}},
-		"refuses prepends with internal neighbor": {internal + "[bgp.worse]\nprepend = 1", []string{"9:11: neighbor 192.0.2.1 is in this AS: it takes any prepend for a loop and drops the route (leave prepend out: among internal neighbors communities and med do it)"}},
+		"refuses prepends with internal neighbor": {internal + "[bgp.worse]\nprepend = 1", []string{"9:11: neighbor 192.0.2.1 is in this AS: it takes any prepend for a loop and drops the route (leave prepend out: among internal neighbors communities, med and local_pref do it)"}},
 		"takes prepends with external neighbors":  {neighbor + "[bgp.worse]\nprepend = 16", nil},
 		"takes a MED with internal neighbors":     {internal + "[bgp.worse]\nmed = 1", nil},
 	})

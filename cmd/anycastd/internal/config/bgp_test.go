@@ -28,7 +28,7 @@ func TestBGP(t *testing.T) {
 		"refuses two next hops of a family":    {speaker + `next_hop = ["192.0.2.10", "192.0.2.11"]`, []string{"5:27: there is one next hop for each family, and 192.0.2.10 is the first"}},
 		"refuses a loopback next hop":          {speaker + `next_hop = ["::1"]`, []string{"5:13: bgp.next_hop: ::1 is a loopback address (a unicast address is needed that others can reach)"}},
 		"refuses an anycast next hop":          {speaker + `next_hop = ["203.0.113.1"]`, []string{"5:13: bgp.next_hop: 203.0.113.1 is an anycast address (a next hop is this node's own address in the neighbor's network)"}},
-		"refuses a neighbor without all":       {speaker + "[[bgp.neighbor]]", []string{`5:7: [[bgp.neighbor]] has no address (say whom to peer with, such as address = "192.0.2.1")`, "5:7: [[bgp.neighbor]] has no asn (say the neighbor's AS number, such as asn = 64500)"}},
+		"refuses a neighbor without all":       {speaker + "[[bgp.neighbor]]", []string{`5:7: [[bgp.neighbor]] has no address (say whom to peer with, such as address = "192.0.2.1")`, "5:7: [[bgp.neighbor]] has no asn (say the neighbor's AS number, such as asn = 64500, here or in [bgp.defaults])"}},
 		"refuses a neighbor's asn 0":           {strings.ReplaceAll(neighbor, "64500", "0"), []string{"6:7: bgp.neighbor.asn is 0; it takes 1 to 4294967295"}},
 		"refuses a neighbor twice":             {neighbor + "[[bgp.neighbor]]\nasn = 1\naddress = \"192.0.2.1\"", []string{"10:11: neighbor 192.0.2.1 occurs twice (it is on line 7 already)"}},
 		"refuses a multicast neighbor":         {strings.ReplaceAll(neighbor, "192.0.2.1\"", "224.0.0.5\""), []string{"7:11: bgp.neighbor.address: 224.0.0.5 is a multicast address"}},

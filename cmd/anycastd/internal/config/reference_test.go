@@ -88,7 +88,7 @@ func TestReference_is_valid_with_all_settings_but_for_secret_files(t *testing.T)
 			got = append(got, message)
 		}
 	}
-	want := []string{"cookie.key", "bgp-r1.key", "tsig.key", "report.secret", "report.crt", "report.key", "gateways.crt"}
+	want := []string{"cookie.key", "bgp.key", "bgp-r1.key", "tsig.key", "report.secret", "report.crt", "report.key", "gateways.crt"}
 	for i := range want {
 		want[i] += ": no such file or directory"
 	}
