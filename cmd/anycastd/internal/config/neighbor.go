@@ -91,10 +91,10 @@ func familyName(is4 bool) string {
 	return "ipv6"
 }
 
-// takes reports whether routes of the family may be for the neighbor. It has
-// said nothing against it if its families are not given, or at fault.
+// takes reports whether routes of the family may be for the neighbor: one at
+// fault may have been meant so.
 func (n *neighborTable) takes(is4 bool) bool {
-	return len(n.Families) == 0 || slices.Contains(n.Families, familyName(is4)) || slices.Contains(n.Families, "")
+	return len(n.Families) == 0 || slices.ContainsFunc(n.Families, func(name string) bool { return name != familyName(!is4) })
 }
 
 // ends checks that both ends of a session can come together.
