@@ -144,7 +144,7 @@ func printRecords(w io.Writer, s *control.Status) {
 }
 
 func printPeers(w io.Writer, s *control.Status) {
-	t := newTable(w, "NEIGHBOR", "AS", "STATE", "FOR", "LOCAL", "HOLD", "ANNOUNCED", "SENT", "RECEIVED", "REASON")
+	t := newTable(w, "NEIGHBOR", "AS", "STATE", "FOR", "LOCAL", "HOLD", "ROUTES", "SENT", "RECEIVED", "REASON")
 	for _, p := range s.Peers {
 		local, hold := "-", "-"
 		if p.LocalAddress.IsValid() {
