@@ -32,7 +32,8 @@ type daemon struct {
 	front    *ikefront.Front
 	prober   *probe.Prober
 	loads    *loads
-	speaker  *bgp.Speaker // nil: no neighbors
+	speaker  *bgp.Speaker     // nil: no neighbors
+	uplinks  *netlink.Uplinks // nil likewise
 	tasks    sync.WaitGroup
 	reloads  sync.Mutex // held by one that is under way
 
@@ -65,9 +66,10 @@ func newDaemon(o *options, cfg *config.Config, log zerolog.Logger) *daemon {
 	if len(cfg.BGP.Neighbors) > 0 {
 		d.speaker = bgp.New(bgp.Config{
 			ASN: cfg.BGP.ASN, RouterID: cfg.BGP.RouterID, ListenPort: cfg.BGP.ListenPort, Listen: cfg.BGP.Listen,
-			NextHops: cfg.BGP.NextHops, Neighbors: control.Neighbors(cfg), Notify: func(bgp.Peer) { d.loop.PeersChanged() },
+			NextHops: cfg.BGP.NextHops, Neighbors: control.Neighbors(cfg), Notify: func(bgp.Peer) { d.loop.PeersChanged() }, Learned: func() { d.loop.LearnedChanged() },
 		}, d.part("bgp"))
-		parts.Speaker = d.speaker
+		d.uplinks = netlink.NewUplinks(netlink.UplinksConfig{Notify: func() { d.loop.UplinksChanged() }}, d.part("netlink"))
+		parts.Speaker, parts.Uplinks = d.speaker, d.uplinks
 	}
 	d.loop = control.New(cfg, parts, d.part("control"))
 	d.supervisor = &supervisor{log: d.part("systemd"), turns: d.loop.Turns}

@@ -50,6 +50,9 @@ func runVerb(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := nextHops(cfg, ownAddresses()); err != nil {
+				return err
+			}
 			return newDaemon(o, cfg, newLogger(parsed)).run(c.Context())
 		},
 	}
@@ -130,6 +133,9 @@ func (d *daemon) start(ctx context.Context, sockets map[net.Listener]http.Handle
 	d.task(ctx, "netlink", d.host.Run)
 	if d.rewriter != nil {
 		d.task(ctx, "netlink", d.rewriter.Run)
+	}
+	if d.uplinks != nil {
+		d.task(ctx, "netlink", d.uplinks.Run)
 	}
 	d.task(ctx, "probe", d.prober.Run)
 	d.tasks.Go(func() { d.supervisor.run(ctx) })
@@ -288,7 +294,11 @@ func (d *daemon) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := nextHops(cfg, ownAddresses()); err != nil {
+		return err
+	}
 	d.warn(cfg)
+	d.advise()
 	if err := d.loop.Reload(ctx, cfg); err != nil {
 		return err
 	}

@@ -57,13 +57,20 @@ func (l *Loop) apply() {
 	}
 }
 
-// applyAddresses asks for the addresses on the host. One stays until nothing
-// is rewritten there.
+// applyAddresses asks for the addresses on the host, and for whole prefixes if
+// these are to be local. An address stays until nothing is rewritten there.
 func (l *Loop) applyAddresses() {
 	var want []netip.Prefix
 	for _, a := range l.plan.Addresses {
 		if a.Install || l.ports.rewrittenAt(a.Addr) {
 			want = append(want, netip.PrefixFrom(a.Addr, a.Addr.BitLen()))
+		}
+	}
+	if l.cfg.AnyIP && len(want) > 0 {
+		for _, r := range l.plan.Routes {
+			if !r.Prefix.IsSingleIP() {
+				want = append(want, r.Prefix)
+			}
 		}
 	}
 	if !slices.Equal(want, l.asked.prefixes) {

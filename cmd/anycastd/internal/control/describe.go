@@ -276,7 +276,14 @@ func (l *Loop) peers() []Peer {
 		return out
 	}
 	for _, p := range l.parts.Speaker.Peers() {
-		out = append(out, peerAs(p))
+		peer := peerAs(p)
+		if u, ok := l.uplinks[p.Address]; ok {
+			peer.Uplink = &Uplink{u.Link, u.Up, u.Reason}
+			if !u.Up {
+				peer.Reason += "; but " + u.Reason
+			}
+		}
+		out = append(out, peer)
 	}
 	return out
 }

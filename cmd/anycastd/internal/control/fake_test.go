@@ -39,6 +39,10 @@ type world struct {
 	records   []dnspub.Record
 	peers     []bgp.Peer
 	neighbors [][]bgp.Neighbor // each time that they were set
+	watched   []netip.Addr     // by the speaker
+	notLocal  string           // why whole prefixes are not local
+	learned   []bgp.Learned
+	uplinks   []netlink.Uplink
 	targets   []probe.Target
 	proven    map[netip.AddrPort]time.Time
 	sources   []load.Source
@@ -93,7 +97,11 @@ func (h fakeHost) Addresses() []netlink.Address {
 	defer h.mu.Unlock()
 	var out []netlink.Address
 	for _, p := range h.addresses {
-		out = append(out, netlink.Address{Prefix: p, Installed: true, Reason: "installed"})
+		a := netlink.Address{Prefix: p, Installed: true, Reason: "installed"}
+		if h.notLocal != "" && !p.IsSingleIP() {
+			a.Installed, a.Reason = false, h.notLocal
+		}
+		out = append(out, a)
 	}
 	if err := h.fail["host"]; err != nil {
 		out = []netlink.Address{{Prefix: netip.MustParsePrefix("203.0.113.1/32"), Reason: err.Error()}}
@@ -154,6 +162,31 @@ func (s fakeSpeaker) Set(ctx context.Context, routes []bgp.Route) error {
 func (s fakeSpeaker) SetNeighbors(_ context.Context, all []bgp.Neighbor) error {
 	s.set(func() { s.neighbors = append(s.neighbors, all) })
 	return nil
+}
+
+func (s fakeSpeaker) Watch(all []netip.Addr) { s.set(func() { s.watched = all }) }
+
+func (s fakeSpeaker) Learned() []bgp.Learned {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.learned)
+}
+
+type fakeUplinks struct{ *world }
+
+func (u fakeUplinks) Set(to []netip.Addr) {
+	u.set(func() {
+		u.uplinks = nil
+		for _, a := range to {
+			u.uplinks = append(u.uplinks, netlink.Uplink{To: a, Link: "eth0", Up: true})
+		}
+	})
+}
+
+func (u fakeUplinks) Uplinks() []netlink.Uplink {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.uplinks)
 }
 
 func (s fakeSpeaker) Peers() []bgp.Peer {
@@ -282,7 +315,7 @@ func newWorld() *world {
 // parts are w's, without a rewriter.
 func (w *world) parts() Parts {
 	return Parts{
-		Host: fakeHost{w}, Front: fakeFront{w}, Speaker: fakeSpeaker{w}, Prober: fakeProber{w}, Loads: fakeLoads{w}, Marks: fakeMarks{w},
+		Host: fakeHost{w}, Front: fakeFront{w}, Speaker: fakeSpeaker{w}, Uplinks: fakeUplinks{w}, Prober: fakeProber{w}, Loads: fakeLoads{w}, Marks: fakeMarks{w},
 		Publisher: func(config.DNSZone) Publisher { return fakePublisher{w} },
 	}
 }

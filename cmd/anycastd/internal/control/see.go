@@ -49,14 +49,22 @@ func health(s probe.State) policy.Health {
 	return policy.Health{State: policy.Liveness(s.Status), Reason: s.Reason}
 }
 
-// seeAddresses takes in what the last Set of the host came to.
+// seeAddresses takes in what the last Set of the host came to. An address is as
+// good as the prefix that it lies in, where that is to be local as a whole.
 func (l *Loop) seeAddresses() {
-	found := map[netip.Addr]policy.Fact{}
-	for _, a := range l.parts.Host.Addresses() {
-		found[a.Prefix.Addr()] = policy.Fact{OK: a.Installed, Reason: a.Reason}
-	}
+	outcome := l.parts.Host.Addresses()
 	for a, own := range l.view.Own {
-		own.Installed = found[a]
+		own.Installed = policy.Fact{}
+		for _, o := range outcome {
+			if o.Prefix == netip.PrefixFrom(a, a.BitLen()) {
+				own.Installed = policy.Fact{OK: o.Installed, Reason: o.Reason}
+			}
+		}
+		for _, o := range outcome {
+			if !o.Prefix.IsSingleIP() && o.Prefix.Contains(a) && !o.Installed && own.Installed.OK {
+				own.Installed = policy.Fact{Reason: o.Prefix.String() + ": " + o.Reason}
+			}
+		}
 		l.view.Own[a] = own
 	}
 }

@@ -355,6 +355,14 @@ func (s outerSpeaker) mayAnnounce(routes []bgp.Route) {
 
 func (s outerSpeaker) SetNeighbors(context.Context, []bgp.Neighbor) error { return nil }
 
+func (s outerSpeaker) Watch([]netip.Addr)     {}
+func (s outerSpeaker) Learned() []bgp.Learned { return nil }
+
+type outerUplinks struct{}
+
+func (outerUplinks) Set([]netip.Addr)          {}
+func (outerUplinks) Uplinks() []netlink.Uplink { return nil }
+
 func (s outerSpeaker) Peers() []bgp.Peer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -437,7 +445,7 @@ func (m outerMarks) Save(marks Marks) error {
 // parts are what a loop works with.
 func (o *outside) parts(rewrites bool) Parts {
 	p := Parts{
-		Host: outerHost{o}, Front: outerFront{o}, Speaker: outerSpeaker{o}, Prober: outerProber{o}, Loads: outerLoads{o}, Marks: outerMarks{o},
+		Host: outerHost{o}, Front: outerFront{o}, Speaker: outerSpeaker{o}, Uplinks: outerUplinks{}, Prober: outerProber{o}, Loads: outerLoads{o}, Marks: outerMarks{o},
 		Publisher: func(z config.DNSZone) Publisher { return outerPublisher{o, z.Name} },
 	}
 	if rewrites {
