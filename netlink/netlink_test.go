@@ -18,6 +18,9 @@ import (
 const (
 	v4 = "203.0.113.1/32"
 	v6 = "2001:db8:a::1/128"
+
+	wide4 = "198.51.100.0/24"
+	wide6 = "2001:db8:b::/48"
 )
 
 func TestSetAddsBothFamiliesWithOurMark(t *testing.T) {
@@ -87,7 +90,7 @@ func TestSetTwiceChangesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range msgs {
-			a, err := parse(m.Data)
+			a, err := parse(m.Header.Type, m.Data)
 			if err == nil && a.prefix.String() == "192.0.2.77/32" {
 				return
 			}
@@ -194,12 +197,13 @@ func TestSetDoesWhatItCan(t *testing.T) {
 	namespace(t)
 	h := newHost(t, Config{Interface: "lo"})
 	ip4in6 := netip.PrefixFrom(netip.MustParseAddr("::ffff:203.0.113.9"), 128)
-	err := h.Set(context.Background(), append(prefixes("203.0.113.0/24", v4, "ff02::1/128"), ip4in6, netip.Prefix{}))
+	err := h.Set(context.Background(), append(prefixes("203.0.113.7/24", "0.0.0.0/0", v4, "ff02::1/128"), ip4in6, netip.Prefix{}))
 	for _, want := range []string{
-		"address 203.0.113.0/24: neither an IPv4 /32 nor an IPv6 /128",
+		"address 203.0.113.7/24: the prefix is 203.0.113.0/24; a single address has /32",
+		"address 0.0.0.0/0: all there is can't be this host",
 		"address ::ffff:203.0.113.9/128: neither",
 		"address invalid Prefix: neither",
-		"address ff02::1/128 on link lo: ",
+		"address ff02::1/128 on lo: ",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q in %v", want, err)
@@ -218,7 +222,7 @@ func TestSetSaysThatIPv6IsDisabled(t *testing.T) {
 	}
 	h := newHost(t, Config{Interface: "va"})
 	err := h.Set(context.Background(), prefixes(v4, v6))
-	if want := "address 2001:db8:a::1/128 on link va: permission denied (IPv6 is disabled there"; err == nil || !strings.Contains(err.Error(), want) {
+	if want := "address 2001:db8:a::1/128 on va: permission denied (IPv6 is disabled there"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("want %q, got %v", want, err)
 	}
 	if a := h.Addresses(); !a[0].Installed || a[1].Installed {
