@@ -45,7 +45,7 @@ func (h *Host) ensureLink(failed map[netip.Prefix]error) error {
 
 // ensureLoopback sets lo up if prefixes are wanted that need it.
 func (h *Host) ensureLoopback(failed map[netip.Prefix]error) error {
-	if !slices.ContainsFunc(h.wanted, isWide) {
+	if !h.wantsLoopback() {
 		return nil
 	}
 	link, err := vnl.LinkByIndex(loopback)
@@ -61,6 +61,9 @@ func (h *Host) ensureLoopback(failed map[netip.Prefix]error) error {
 
 // wantsLink says whether a wanted prefix needs the link.
 func (h *Host) wantsLink() bool { return slices.ContainsFunc(h.wanted, netip.Prefix.IsSingleIP) }
+
+// wantsLoopback says whether a wanted prefix needs a route on lo.
+func (h *Host) wantsLoopback() bool { return slices.ContainsFunc(h.wanted, isWide) }
 
 func isWide(p netip.Prefix) bool { return !p.IsSingleIP() }
 

@@ -170,14 +170,16 @@ func (h *Host) concerns(m syscall.NetlinkMessage) bool {
 	return slices.Contains(h.entries(), a.entry) && (gone || a.proto != Mark)
 }
 
-// concernsAddress also hears of other addresses on our links while something is
-// amiss: that is how IPv6 says that it has been enabled again.
+// concernsAddress also hears of other addresses: of new ones on our links while
+// something is amiss, for that is how IPv6 says that it has been enabled again,
+// and of those that go from lo, for its IPv4 routes go with the last without a
+// word.
 func (h *Host) concernsAddress(a held, gone bool) bool {
 	if a.index != h.index && a.index != loopback || !gone && a.proto == Mark {
 		return false
 	}
 	wanted := a.index == h.index && slices.ContainsFunc(h.wanted, func(p netip.Prefix) bool { return p.Addr() == a.prefix.Addr() })
-	return wanted || !gone && h.incomplete()
+	return wanted || !gone && h.incomplete() || gone && a.index == loopback && h.wantsLoopback()
 }
 
 // concernsRoute leaves out the routes that the kernel makes for addresses.
@@ -193,7 +195,7 @@ func (h *Host) concernsLink(m syscall.NetlinkMessage) bool {
 		return false
 	}
 	ours, named := a.Index == h.index, a.Name == h.cfg.Interface
-	if ours || a.Index == loopback && slices.ContainsFunc(h.wanted, isWide) {
+	if ours || a.Index == loopback && h.wantsLoopback() {
 		down := m.Header.Type == unix.RTM_DELLINK || a.RawFlags&unix.IFF_UP == 0
 		return down || ours && a.Name != h.link
 	}
