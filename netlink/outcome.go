@@ -48,7 +48,7 @@ func (h *Host) judge(after []held, p netip.Prefix, failed error) Address {
 		case !ok && failed != nil:
 			return Address{p, false, failed.Error()}
 		case !ok:
-			return Address{p, false, "gone again right after it was added"}
+			return Address{p, false, fmt.Sprintf("%v: gone again right after it was added", e)}
 		case e.kind == rule:
 			continue
 		}

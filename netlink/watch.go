@@ -26,7 +26,12 @@ const (
 // was not seen.
 // It returns nil when ctx ends, and removes nothing then.
 func (h *Host) Run(ctx context.Context) error {
-	w := watch{
+	w := h.watch()
+	return w.run(ctx)
+}
+
+func (h *Host) watch() watch {
+	return watch{
 		what: "the host's addresses", protocol: unix.NETLINK_ROUTE, buffer: h.buffer,
 		groups: []uint{
 			unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
@@ -34,7 +39,6 @@ func (h *Host) Run(ctx context.Context) error {
 		},
 		concerned: h.concerned, notify: h.cfg.Notify, log: h.log,
 	}
-	return w.run(ctx)
 }
 
 // watch hears of changes in the kernel. The subscriptions of vnl are not used:
