@@ -69,7 +69,7 @@ func (tc interference) try(t *testing.T) {
 	k := keep(t, Config{Interface: "va", ReplyTable: 100, ReplyPriority: 1000}, everything...)
 	k.installed(everything...)
 	before := marked(t)
-	ips(t, tc.do)
+	k.behind(tc.do)
 	if tc.lost != nil {
 		for _, p := range tc.lost {
 			k.lost(p, tc.reason)
@@ -190,6 +190,14 @@ func keep(t *testing.T, cfg Config, want ...string) *keeper {
 	})
 	running(t, k.host.Run)
 	return k
+}
+
+// behind runs commands of ip of which the host hears when all are done.
+func (k *keeper) behind(commands string) {
+	k.t.Helper()
+	k.host.mu.Lock()
+	defer k.host.mu.Unlock()
+	ips(k.t, commands)
 }
 
 // eventually waits until what is wrong is nothing.

@@ -72,6 +72,7 @@ func alone(t *testing.T) bool {
 	case "":
 		t.Skip("needs root and the ip command: it makes a network namespace")
 	}
+	t.Parallel()
 	self := exec.Command(os.Args[0], "-test.v", "-test.run", "^"+strings.ReplaceAll(regexp.QuoteMeta(t.Name()), "/", "$/^")+"$")
 	self.Env = append(os.Environ(), inside+"="+t.Name())
 	self.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
