@@ -8,18 +8,19 @@ import (
 	vnl "github.com/vishvananda/netlink"
 )
 
-// Left returns what of ours is in this network namespace, in words: addresses
-// with our mark, links that we made, and our tables. Addresses that were added
-// under a kernel older than 5.18 bear no mark and are not known here.
+// Left returns what of ours is in this network namespace, in words: addresses,
+// routes and rules with our mark, links that we made, and our tables. Addresses
+// that were added under a kernel older than 5.18 bear no mark and are not known
+// here.
 func Left() ([]string, error) {
 	var left []string
-	addresses, err := list()
+	there, err := list()
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range addresses {
-		if a.proto == Mark {
-			left = append(left, fmt.Sprintf("address %v on %s", a.prefix, linkName(a.index)))
+	for _, a := range there {
+		if a.marked() {
+			left = append(left, a.String())
 		}
 	}
 	links, err := vnl.LinkList()

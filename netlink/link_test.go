@@ -1,11 +1,13 @@
 package netlink
 
 import (
-	"context"
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/rs/zerolog"
 	vnl "github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -28,26 +30,58 @@ func kernelMakes(t *testing.T, kind string) bool {
 	return true
 }
 
-func TestWithoutDummyLinksTheErrorSaysSoAndNamesTheWayOut(t *testing.T) {
-	namespace(t)
-	if kernelMakes(t, kindDummy) {
-		t.Skip("this kernel has dummy links")
+func TestWithoutDummyLinksTheAddressesGoOnLoWithOneWarning(t *testing.T) {
+	if !alone(t) {
+		return
 	}
-	h := newHost(t, Config{Interface: "anycast0"})
-	err := h.Set(context.Background(), prefixes(v4, v6))
-	if !errors.Is(err, ErrNoDummy) {
-		t.Fatalf("want ErrNoDummy, got %v", err)
+	ip(t, "link", "set", "lo", "down")
+	var log bytes.Buffer
+	h := New(Config{Interface: "anycast0"}, zerolog.New(&log))
+	h.kind = "none"
+	if !kernelMakes(t, kindDummy) {
+		h.kind = kindDummy
 	}
-	want := `link anycast0: no such interface, and this kernel has no dummy links to make it of (interface = "lo" works on every kernel)`
-	if err.Error() != want {
-		t.Errorf("want %q once, got %q", want, err)
+	for range 3 {
+		set(t, h, v4, v6)
+	}
+	if diff := cmp.Diff([]string{v6 + " lo", v4 + " lo"}, marked(t)); diff != "" {
+		t.Error(diff)
 	}
 	for _, a := range h.Addresses() {
-		if a.Installed || a.Reason != want {
-			t.Errorf("want it not installed, for the same reason, got %v", a)
+		if !a.Installed || a.Reason != "installed by anycastd on lo, as this kernel has no dummy links" {
+			t.Errorf("want it installed and the reason to tell why there, got %v", a)
 		}
 	}
-	set(t, h) // wants nothing of the link, and so does not miss it
+	const warning = `"level":"warn","interface":"anycast0","message":"this kernel has no dummy links: the addresses go on lo; interface = \"lo\" says the same without this warning"`
+	if n := strings.Count(log.String(), warning); n != 1 || strings.Count(log.String(), `"warn"`) != 1 {
+		t.Errorf("want this warning once, and no other: %s, got\n%s", warning, &log)
+	}
+	set(t, h)
+	if got := marked(t); got != nil {
+		t.Errorf("want nothing left, got %v", got)
+	}
+}
+
+func TestAddressesThatFellBackToLoMoveToTheLinkWhenItComes(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	notify, told := notices()
+	h := newHost(t, Config{Interface: "va", Notify: notify})
+	h.kind = "none"
+	set(t, h, v4, v6)
+	running(t, h.Run)
+	await(t, told)
+	ip(t, "link", "set", "lo", "mtu", "65000") // told by the kernel, and nobody's business
+	link(t, "va")
+	await(t, told)
+	set(t, h, v4, v6)
+	if diff := cmp.Diff([]string{v6 + " va", v4 + " va"}, marked(t)); diff != "" {
+		t.Error(diff)
+	}
+	if got := h.Addresses()[0].Reason; got != "installed by anycastd on va" {
+		t.Errorf("want the reason to be as new, got %q", got)
+	}
 }
 
 func TestAMissingLinkIsMadeAndRemovedAgain(t *testing.T) {
@@ -55,7 +89,7 @@ func TestAMissingLinkIsMadeAndRemovedAgain(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			namespace(t)
 			if !kernelMakes(t, kind) {
-				t.Skip("this kernel has no such links")
+				t.Skipf("this kernel makes no links of kind %s", kind)
 			}
 			h := newHost(t, Config{Interface: "anycast0"})
 			h.kind = kind

@@ -6,8 +6,10 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -59,6 +61,31 @@ func namespace(t *testing.T) {
 	})
 }
 
+// alone runs the calling test once more, in a network namespace of its own,
+// and says whether this is that run; the other has nothing left to do.
+func alone(t *testing.T) bool {
+	t.Helper()
+	switch os.Getenv(inside) {
+	case t.Name():
+		ip(t, "link", "set", "lo", "up")
+		return true
+	case "":
+		t.Skip("needs root and the ip command: it makes a network namespace")
+	}
+	t.Parallel()
+	self := exec.Command(os.Args[0], "-test.v", "-test.run", "^"+strings.ReplaceAll(regexp.QuoteMeta(t.Name()), "/", "$/^")+"$")
+	self.Env = append(os.Environ(), inside+"="+t.Name())
+	self.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	out, err := self.CombinedOutput()
+	switch {
+	case err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) && !strings.Contains(string(out), "--- SKIP: "+t.Name()):
+		t.Errorf("%v\n%s", err, out)
+	case strings.Contains(string(out), "--- SKIP: "):
+		t.Skipf("%s", out)
+	}
+	return false
+}
+
 func ip(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := exec.Command("ip", args...).CombinedOutput()
@@ -91,7 +118,7 @@ func prefixes(s ...string) []netip.Prefix {
 	return all
 }
 
-// marked returns the addresses that bear our mark, each with its link.
+// marked returns what bears our mark: addresses, each with its link, routes and rules.
 func marked(t *testing.T) []string {
 	t.Helper()
 	all, err := list()
@@ -100,8 +127,12 @@ func marked(t *testing.T) []string {
 	}
 	var ours []string
 	for _, a := range all {
-		if a.proto == Mark {
+		switch {
+		case !a.marked():
+		case a.kind == address:
 			ours = append(ours, a.prefix.String()+" "+linkName(a.index))
+		default:
+			ours = append(ours, a.String())
 		}
 	}
 	slices.Sort(ours)

@@ -90,7 +90,7 @@ func (r *Rewriter) Set(ctx context.Context, want []Rewrite) error {
 // to watch. It returns nil when ctx ends, and removes nothing then.
 func (r *Rewriter) Run(ctx context.Context) error {
 	w := watch{
-		what: "the host's nftables tables", protocol: unix.NETLINK_NETFILTER, groups: []uint{unix.NFNLGRP_NFTABLES},
+		what: "the host's nftables tables", protocol: unix.NETLINK_NETFILTER, buffer: receiveBuffer, groups: []uint{unix.NFNLGRP_NFTABLES},
 		concerned: r.concerned, notify: r.cfg.Notify, log: r.log,
 	}
 	return w.run(ctx)

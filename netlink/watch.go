@@ -15,22 +15,30 @@ import (
 )
 
 const (
-	receiveBuffer = 1 << 20                // octets; what overflows it costs a new subscription
+	receiveBuffer = 1 << 20                // octets
 	burst         = 20 * time.Millisecond  // changes within it are one notification
 	minBackoff    = 100 * time.Millisecond // between subscriptions
 	maxBackoff    = 10 * time.Second
 )
 
-// Run watches addresses and links, and calls Notify on changes that concern
-// us, also once whenever it has begun to watch: what came before was not seen.
+// Run watches addresses, links, routes and rules, and calls Notify on changes
+// that concern us, also once whenever it has begun to watch: what came before
+// was not seen.
 // It returns nil when ctx ends, and removes nothing then.
 func (h *Host) Run(ctx context.Context) error {
-	w := watch{
-		what: "the host's addresses", protocol: unix.NETLINK_ROUTE,
-		groups:    []uint{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR},
+	w := h.watch()
+	return w.run(ctx)
+}
+
+func (h *Host) watch() watch {
+	return watch{
+		what: "the host's addresses", protocol: unix.NETLINK_ROUTE, buffer: h.buffer,
+		groups: []uint{
+			unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+			unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
+		},
 		concerned: h.concerned, notify: h.cfg.Notify, log: h.log,
 	}
-	return w.run(ctx)
 }
 
 // watch hears of changes in the kernel. The subscriptions of vnl are not used:
@@ -39,6 +47,7 @@ type watch struct {
 	what      string
 	protocol  int
 	groups    []uint // of netlink's multicast
+	buffer    int    // octets; what overflows it costs a new subscription
 	concerned func([]syscall.NetlinkMessage) bool
 	notify    func() // may be nil
 	log       zerolog.Logger
@@ -112,8 +121,8 @@ func (w *watch) subscribe() (*nl.NetlinkSocket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("subscribing to changes of %s: %w", w.what, permission(err))
 	}
-	if err := s.SetReceiveBufferSize(receiveBuffer, true); err != nil {
-		err = s.SetReceiveBufferSize(receiveBuffer, false) // without CAP_NET_ADMIN: as much as is allowed
+	if err := s.SetReceiveBufferSize(w.buffer, true); err != nil {
+		err = s.SetReceiveBufferSize(w.buffer, false) // without CAP_NET_ADMIN: as much as is allowed
 		if err != nil {
 			s.Close()
 			return nil, fmt.Errorf("sizing the receive buffer: %w", err)
@@ -148,37 +157,64 @@ func (h *Host) concerned(msgs []syscall.NetlinkMessage) bool {
 }
 
 func (h *Host) concerns(m syscall.NetlinkMessage) bool {
-	switch m.Header.Type {
-	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
-		a, err := parse(m.Data)
-		if err != nil || a.index != h.index {
-			return false
-		}
-		wanted := slices.ContainsFunc(h.wanted, func(p netip.Prefix) bool { return p.Addr() == a.prefix.Addr() })
-		return wanted && (m.Header.Type == unix.RTM_DELADDR || a.proto != Mark)
-	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
+	if m.Header.Type == unix.RTM_NEWLINK || m.Header.Type == unix.RTM_DELLINK {
 		return h.concernsLink(m)
 	}
-	return false
+	a, err := parse(m.Header.Type, m.Data)
+	if err != nil {
+		return false
+	}
+	gone := kind(m.Header.Type) != a.kind
+	switch a.kind {
+	case address:
+		return h.concernsAddress(a, gone)
+	case route:
+		return h.concernsRoute(a, gone)
+	}
+	return slices.Contains(h.entries(), a.entry) && (gone || a.proto != Mark)
 }
 
-// concernsLink says whether our link went, came, went down or was renamed.
+// concernsAddress also hears of other addresses: of new ones on our links while
+// something is amiss, for that is how IPv6 says that it has been enabled again,
+// and of those that go from lo, for its IPv4 routes go with the last without a
+// word.
+func (h *Host) concernsAddress(a held, gone bool) bool {
+	if a.index != h.index && a.index != loopback || !gone && a.proto == Mark {
+		return false
+	}
+	wanted := a.index == h.index && slices.ContainsFunc(h.wanted, func(p netip.Prefix) bool { return p.Addr() == a.prefix.Addr() })
+	return wanted || !gone && h.incomplete() || gone && a.index == loopback && h.wantsLoopback()
+}
+
+// concernsRoute leaves out the routes that the kernel makes for addresses.
+func (h *Host) concernsRoute(a held, gone bool) bool {
+	return a.table == tableLocal && slices.Contains(h.wanted, a.prefix) &&
+		(gone || a.proto != Mark && (a.other || !a.prefix.IsSingleIP()))
+}
+
+// concernsLink says whether our link or lo went, came, went down or was renamed.
 func (h *Host) concernsLink(m syscall.NetlinkMessage) bool {
+	a, ok := parseLink(m)
+	if !ok {
+		return false
+	}
+	ours, named := a.Index == h.index, a.Name == h.cfg.Interface
+	if ours || a.Index == loopback && h.wantsLoopback() {
+		down := m.Header.Type == unix.RTM_DELLINK || a.RawFlags&unix.IFF_UP == 0
+		return down || ours && a.Name != h.link
+	}
+	return named && m.Header.Type == unix.RTM_NEWLINK && h.wantsLink()
+}
+
+// parseLink reads a message about a link.
+func parseLink(m syscall.NetlinkMessage) (*vnl.LinkAttrs, bool) {
 	if len(m.Data) < unix.SizeofIfInfomsg || m.Data[0] != unix.AF_UNSPEC {
-		return false // a bridge tells of its ports in another family
+		return nil, false // a bridge tells of its ports in another family
 	}
 	header := unix.NlMsghdr(m.Header)
 	link, err := vnl.LinkDeserialize(&header, m.Data)
 	if err != nil {
-		return false
+		return nil, false
 	}
-	a := link.Attrs()
-	ours, named := a.Index == h.index, a.Name == h.cfg.Interface
-	switch {
-	case !ours && !named:
-		return false
-	case m.Header.Type == unix.RTM_DELLINK:
-		return ours
-	}
-	return ours != named || a.RawFlags&unix.IFF_UP == 0
+	return link.Attrs(), true
 }
