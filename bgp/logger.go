@@ -33,9 +33,9 @@ func (l logger) Warn(msg string, fields gobgplog.Fields) {
 	key := text(fields["Key"])
 	switch msg {
 	case "received notification":
-		l.book.problem(key, "neighbor sent "+notification(fields))
+		l.book.problem(key, "neighbor sent "+loggedNotification(fields))
 	case "sent notification":
-		l.book.problem(key, "we sent "+notification(fields))
+		l.book.problem(key, "we sent "+loggedNotification(fields))
 	case "failed to set md5":
 		l.book.refuse(key, "no password on the listener: "+text(fields["Err"])) // the neighbor's addition then fails
 	case "Closed an accepted connection", "hold timer expired", "No matching path for withdraw found, may be path was not installed into table":

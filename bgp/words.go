@@ -4,31 +4,21 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
 	"strings"
 	"syscall"
 
 	gobgplog "github.com/osrg/gobgp/v3/pkg/log"
 )
 
-// notification describes the NOTIFICATION that GoBGP logged with fields.
-func notification(fields gobgplog.Fields) string {
+// loggedNotification describes the NOTIFICATION that GoBGP logged with fields.
+func loggedNotification(fields gobgplog.Fields) string {
 	if err, ok := fields["Data"].(error); ok {
 		// Of what it rejects itself, GoBGP logs a text instead of codes.
 		return "a notification: " + err.Error()
 	}
 	code, _ := fields["Code"].(uint8)
 	subcode, _ := fields["Subcode"].(uint8)
-	words := errorName(code)
-	if sub := subcodeName(code, subcode); sub != "" {
-		words += ", " + sub
-	}
-	// The communication is the neighbor's text: quoted, so that it cannot pass
-	// for ours nor reach a terminal raw (RFC 9003 section 2).
-	if said := text(fields["Communicated-Reason"]); said != "" {
-		words += ": " + strconv.Quote(said)
-	}
-	return words
+	return notification{code, subcode, text(fields["Communicated-Reason"])}.String()
 }
 
 // errorName is the name of a NOTIFICATION's error code.

@@ -29,7 +29,7 @@ func TestNotificationIsToldInWords(t *testing.T) {
 		"error code 200, subcode 7":              {"Code": uint8(200), "Subcode": uint8(7)},
 		"a notification: as number mismatch":     {"Data": errors.New("as number mismatch")},
 	} {
-		if got := notification(fields); got != want {
+		if got := loggedNotification(fields); got != want {
 			t.Errorf("%v: want %q, got %q", fields, want, got)
 		}
 	}
