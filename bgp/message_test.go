@@ -81,7 +81,7 @@ func TestReadMessageRefusesWhatIsNoMessage(t *testing.T) {
 			var buf [maxLength]byte
 			m, err := readMessage(bytes.NewReader(octetsOf(tc.in)), &buf)
 			var got *refusal
-			if !errors.As(err, &got) || m != nil {
+			if !errors.As(err, &got) || m != nil || err.Error() != tc.want.reason {
 				t.Fatalf("want a refusal, got %v and %x", err, m)
 			}
 			if diff := cmp.Diff(tc.want, got, compareRefusals); diff != "" {
