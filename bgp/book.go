@@ -35,7 +35,6 @@ type entry struct {
 	ups    int       // sessions so far
 	err    string    // the last error
 	erred  time.Time
-	absent bool   // it could not be begun
 	logged string // the reason last logged for being down
 }
 
@@ -110,8 +109,7 @@ func (b *book) deliver(notify func(Peer)) {
 func (b *book) add(s session) *entry {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e := b.entries[s.Address]; e != nil && e.session == s && e.absent {
-		e.absent = false
+	if e := b.entries[s.Address]; e != nil && e.session == s {
 		return e
 	}
 	e := &entry{session: s, state: idle, since: b.now()}
@@ -122,11 +120,7 @@ func (b *book) add(s session) *entry {
 
 // fail notes why the session of s could not be begun.
 func (b *book) fail(s session, reason string) {
-	e := b.add(s)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	e.absent = true
-	b.blame(e, reason)
+	b.problem(b.add(s), reason)
 }
 
 // retain forgets the neighbors that are not in all.

