@@ -200,6 +200,7 @@ func (l *Loop) applyNeighbors() {
 			to = append(to, n.Address)
 		}
 		l.parts.Uplinks.Set(to)
+		l.seeUplinks()
 	}
 }
 
