@@ -18,8 +18,8 @@ func cleanupVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "cleanup",
 		Short: "Remove what a killed daemon left on this host",
-		Long: "cleanup removes the addresses, links and nftables tables that a killed daemon left in\n" +
-			"this network namespace. The next start and every stop do the same; this is for a host\n" +
+		Long: "cleanup removes the addresses, routes, rules, links and nftables tables that a killed daemon\n" +
+			"left in this network namespace. The next start and every stop do the same; this is for a host\n" +
 			"on which no daemon is to run any more. While one runs it refuses.",
 		Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
