@@ -369,7 +369,7 @@ func TestStatusTellsOfPeers(t *testing.T) {
 			w.peers = []bgp.Peer{{Address: netip.MustParseAddr("192.0.2.1"), ASN: 64500, State: "Active", LastError: "connection refused"}}
 		})
 		s := w.status(t)
-		if s.Peers[0].Reason != "connection refused" || s.Routes[0].Reason != "in service; but no neighbor is established" || s.State != "unheard" {
+		if s.Peers[0].Reason != "connection refused" || s.Routes[0].Reason != "in service; but no BGP neighbor is established" || s.State != "unheard" {
 			t.Errorf("got %s, %+v, %+v", s.State, s.Peers, s.Routes)
 		}
 		w.set(func() { w.peers[0].State = "Established" })
@@ -398,7 +398,7 @@ func TestStatusTellsAllOfAPeer(t *testing.T) {
 			`"local_address":"192.0.2.10","router_id":"192.0.2.99","families":["ipv4","ipv6"],"hold_time":9,"prefixes":4,"established":5,` +
 			`"last_error":"hold timer expired","last_error_at":"1970-01-01T00:00:01Z",` +
 			`"sent":{"keepalive":4,"notification":3,"open":1,"route_refresh":5,"update":2},` +
-			`"received":{"keepalive":0,"notification":0,"open":6,"route_refresh":0,"update":0},"uplink":null},` +
+			`"received":{"keepalive":0,"notification":0,"open":6,"route_refresh":0,"update":0},"uplink":{"link":"eth0","up":true,"reason":""}},` +
 			`{"address":"192.0.2.2","asn":64500,"state":"Idle","since":"1970-01-01T00:00:01Z","announced":0,"reason":"no session yet",` +
 			`"local_address":"","router_id":"","families":[],"hold_time":0,"prefixes":0,"established":0,"last_error":"","last_error_at":null,` +
 			`"sent":{"keepalive":0,"notification":0,"open":0,"route_refresh":0,"update":0},` +
