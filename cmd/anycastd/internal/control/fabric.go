@@ -61,8 +61,8 @@ func (l *Loop) reached(p bgp.Peer) bool {
 func (l *Loop) unreached() string {
 	for _, p := range l.parts.Speaker.Peers() {
 		if u := l.uplinks[p.Address]; p.Up() && u.Reason != "" {
-			return "no BGP neighbor can be reached: " + u.Reason
+			return "no neighbor can be reached: " + u.Reason
 		}
 	}
-	return "no BGP neighbor is established"
+	return "no neighbor is established"
 }

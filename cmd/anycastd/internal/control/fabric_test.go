@@ -73,7 +73,7 @@ func TestALostUplinkIsToldBeforeTheHoldTimerEnds(t *testing.T) {
 			synctest.Wait()
 			return w.status(t)
 		}
-		if s := turn(false, "eth0 is down"); s.State != "unheard" || s.Reason != "no BGP neighbor can be reached: eth0 is down" || s.Ready {
+		if s := turn(false, "eth0 is down"); s.State != "unheard" || s.Reason != "no neighbor can be reached: eth0 is down" || s.Ready {
 			t.Errorf("%s: %s, ready %v", s.State, s.Reason, s.Ready)
 		} else if p := s.Peers[0]; p.Uplink == nil || p.Uplink.Up || !strings.HasSuffix(p.Reason, "; but eth0 is down") {
 			t.Errorf("the neighbor: %+v", p)

@@ -369,7 +369,7 @@ func TestStatusTellsOfPeers(t *testing.T) {
 			w.peers = []bgp.Peer{{Address: netip.MustParseAddr("192.0.2.1"), ASN: 64500, State: "Active", LastError: "connection refused"}}
 		})
 		s := w.status(t)
-		if s.Peers[0].Reason != "connection refused" || s.Routes[0].Reason != "in service; but no BGP neighbor is established" || s.State != "unheard" {
+		if s.Peers[0].Reason != "connection refused" || s.Routes[0].Reason != "in service; but no neighbor is established" || s.State != "unheard" {
 			t.Errorf("got %s, %+v, %+v", s.State, s.Peers, s.Routes)
 		}
 		w.set(func() { w.peers[0].State = "Established" })
