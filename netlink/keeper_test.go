@@ -74,10 +74,13 @@ func (k *keeper) installed(want ...string) {
 		if err != nil {
 			return err.Error()
 		}
+		told := k.host.Addresses()
+		k.host.mu.Lock()
+		defer k.host.mu.Unlock()
 		for _, p := range prefixes(want...) {
-			i := slices.IndexFunc(k.host.Addresses(), func(a Address) bool { return a.Prefix == p && a.Installed })
+			i := slices.IndexFunc(told, func(a Address) bool { return a.Prefix == p && a.Installed })
 			if to, ok := routeTo(all, p); i < 0 || !ok || to.other {
-				return fmt.Sprint(p, " is not: ", k.host.Addresses(), all)
+				return fmt.Sprint(p, " is not: ", told, all)
 			}
 			for _, e := range k.host.entriesOf(p) {
 				if _, ok := k.host.find(all, e); e.kind == rule && !ok {

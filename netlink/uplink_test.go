@@ -78,8 +78,8 @@ func TestUplinksTellAtOnceWhatWasLostAndCameBack(t *testing.T) {
 			ips(t, tc.do)
 			link := strings.Fields(tc.reason)[0]
 			w.eventually(fmt.Sprintf("192.0.2.1 %s %s, 2001:db8::1 %s %s, 198.18.0.1 eth1 up, 127.0.0.1 lo up", link, tc.reason, link, tc.reason))
-			if want := `"level":"warn","to":"192.0.2.1","link":"` + link + `","message":"the uplink is lost: ` + tc.reason; !strings.Contains(w.log.String(), want) {
-				t.Errorf("want the log to have %s, got %s", want, w.log)
+			if want := `"level":"warn","to":"192.0.2.1","link":"` + link + `","message":"the uplink is lost: ` + tc.reason; !strings.Contains(w.logged(), want) {
+				t.Errorf("want the log to have %s, got %s", want, w.logged())
 			}
 			ips(t, tc.undo)
 			w.eventually("192.0.2.1 eth0 up, 2001:db8::1 eth0 up, 198.18.0.1 eth1 up, 127.0.0.1 lo up")
@@ -141,7 +141,7 @@ func watchUplinks(t *testing.T, to ...string) uplinks {
 	t.Helper()
 	notify, told := notices()
 	log := &bytes.Buffer{}
-	u := uplinks{NewUplinks(UplinksConfig{Notify: notify}, zerolog.New(zerolog.SyncWriter(log))), t, told, log}
+	u := uplinks{NewUplinks(UplinksConfig{Notify: notify}, zerolog.New(log)), t, told, log}
 	var addrs []netip.Addr
 	for _, a := range to {
 		addrs = append(addrs, netip.MustParseAddr(a))
@@ -149,6 +149,13 @@ func watchUplinks(t *testing.T, to ...string) uplinks {
 	u.Set(addrs)
 	running(t, u.Run)
 	return u
+}
+
+// logged returns the log, which is written with the lock held.
+func (u uplinks) logged() string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.log.String()
 }
 
 // eventually waits until the uplinks are as wanted.
