@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -313,11 +314,8 @@ func (d *daemon) advise() {
 		d.log.Warn().Err(err).Msg("the host's links can't be looked at")
 		return
 	}
-	for _, w := range reversePath(sysctls, links) {
+	for _, w := range slices.Concat(reversePath(sysctls, links), announcing(sysctls, links)) {
 		d.log.Warn().Msg(w)
-	}
-	for _, w := range announcing(sysctls, links) {
-		d.log.Info().Msg(w)
 	}
 }
 

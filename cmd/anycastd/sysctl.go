@@ -33,9 +33,10 @@ func reversePath(root string, links []net.Interface) []string {
 	return out
 }
 
-// announcing returns advice for each Ethernet that is up and where the kernel
-// may ask for a next hop's address in the name of an anycast address (arp_announce
-// below 2): some routers don't answer that, and replies wait in vain.
+// announcing returns a warning for each Ethernet that is up and where the kernel
+// may ask for a next hop in the name of an anycast address (arp_announce below
+// 2): one that filters by reverse path does not answer that, and our answers
+// are lost until something else has made it known.
 func announcing(root string, links []net.Interface) []string {
 	all := ipv4Setting(root, "all", "arp_announce")
 	var out []string
@@ -43,7 +44,7 @@ func announcing(root string, links []net.Interface) []string {
 		if l.Flags&net.FlagUp == 0 || len(l.HardwareAddr) == 0 || max(all, ipv4Setting(root, l.Name, "arp_announce")) == 2 {
 			continue
 		}
-		out = append(out, fmt.Sprintf("arp_announce is not 2 on %s: ARP requests may come from an anycast address, and some routers don't answer those; sysctl -w net.ipv4.conf.%s.arp_announce=2",
+		out = append(out, fmt.Sprintf("arp_announce is not 2 on %s: ARP requests are made in the name of anycast addresses, and routers with reverse path filtering don't answer those; sysctl -w net.ipv4.conf.%s.arp_announce=2",
 			l.Name, strings.ReplaceAll(l.Name, ".", "/")))
 	}
 	return out

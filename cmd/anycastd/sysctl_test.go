@@ -58,7 +58,7 @@ func TestARPFromAnycastAddressesIsAdvisedAgainst(t *testing.T) {
 	if got := announcing(settings(t, map[string]string{"all/arp_announce": "2"}), links); got != nil {
 		t.Errorf("want none, got %q", got)
 	}
-	want := []string{"arp_announce is not 2 on eth0: ARP requests may come from an anycast address, and some routers don't answer those; sysctl -w net.ipv4.conf.eth0.arp_announce=2"}
+	want := []string{"arp_announce is not 2 on eth0: ARP requests are made in the name of anycast addresses, and routers with reverse path filtering don't answer those; sysctl -w net.ipv4.conf.eth0.arp_announce=2"}
 	if diff := cmp.Diff(want, announcing(settings(t, map[string]string{"all/arp_announce": "0", "eth0/arp_announce": "1"}), links)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
