@@ -18,6 +18,8 @@ type birdConfig struct {
 	ASN       uint32
 	Neighbors []birdNeighbor
 	Static    []string // prefixes it originates
+	ECMP      bool     // install equal routes as one of several next hops
+	BFD       string   // what protocol bfd (RFC 5880) is told beside its timers, such as whom to watch unasked; with Neighbors that have "bfd on;" a space is enough
 }
 
 // birdNeighbor is one BGP session. An address of IPv6 makes it carry IPv6 routes,
@@ -28,6 +30,7 @@ type birdNeighbor struct {
 	ASN           uint32
 	Password      string // RFC 2385; empty: none
 	Export        bool   // tell the neighbour our routes; anycastd needs none
+	Prepend       int    // our AS that many times more in what we export
 	Options       string // more of BIRD's words, each ended by a semicolon
 }
 
@@ -49,17 +52,24 @@ func startBIRD(h *lab.Host, c birdConfig) *bird {
 
 func (c birdConfig) text() string {
 	var s strings.Builder
+	merge := ""
+	if c.ECMP {
+		merge = "merge paths on;"
+	}
 	fmt.Fprintf(&s, `log stderr all;
-router id %s;
+router id %[1]s;
 protocol device { scan time 5; }
 protocol direct { ipv4; ipv6; }
-protocol kernel kernel4 { ipv4 { import none; export where source ~ [RTS_BGP]; }; }
-protocol kernel kernel6 { ipv6 { import none; export where source ~ [RTS_BGP]; }; }
+protocol kernel kernel4 { %[2]s ipv4 { import none; export where source ~ [RTS_BGP]; }; }
+protocol kernel kernel6 { %[2]s ipv6 { import none; export where source ~ [RTS_BGP]; }; }
 filter honour_shutdown {
 	if (65535, 0) ~ bgp_community then bgp_local_pref = 0;
 	accept;
 }
-`, c.RouterID)
+`, c.RouterID, merge)
+	if c.BFD != "" {
+		fmt.Fprintf(&s, "protocol bfd {\n\tinterface \"*\" { interval 100 ms; multiplier 3; };\n%s}\n", c.BFD)
+	}
 	for _, prefix := range c.Static {
 		fmt.Fprintf(&s, "protocol static { %s; route %s unreachable; }\n", family(prefix), prefix)
 	}
@@ -72,7 +82,8 @@ filter honour_shutdown {
 func (n birdNeighbor) text(asn uint32) string {
 	export, password := "none", ""
 	if n.Export {
-		export = "where source ~ [RTS_STATIC, RTS_BGP]"
+		prepend := strings.Repeat(fmt.Sprintf("bgp_path.prepend(%d); ", asn), n.Prepend)
+		export = "filter { if source ~ [RTS_STATIC, RTS_BGP] then { " + prepend + "accept; } reject; }"
 	}
 	if n.Password != "" {
 		password = fmt.Sprintf("password %q;", n.Password)

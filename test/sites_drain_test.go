@@ -1,0 +1,137 @@
+package test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// plain changes nothing of a router.
+func plain(*birdConfig) {}
+
+// traffic is a crowd's stream that began at a time.
+type traffic struct {
+	*crowd
+	t     *testing.T
+	begin time.Time
+	stop  func()
+}
+
+// requests is how many come in a second of traffic, of both families together.
+const requests = 500
+
+// startTraffic makes clients come, none of which asks twice.
+func (w *sites) startTraffic(t *testing.T) *traffic {
+	c := crowdBehind(t, w.Lab, w.client, w.transit)
+	f := &traffic{crowd: c, t: t, begin: time.Now()}
+	f.stop = c.stream(requests)
+	t.Cleanup(f.stop)
+	return f
+}
+
+// outcomes ends the traffic, waits for the answers under way, and returns what
+// became of the requests by family.
+func (f *traffic) outcomes() map[string][]visit {
+	f.t.Helper()
+	f.stop()
+	deadline := time.Now().Add(3 * time.Second)
+	for {
+		all := f.since(f.begin)
+		by, silent := map[string][]visit{}, 0
+		for _, v := range all {
+			by[family(v.client.String())] = append(by[family(v.client.String())], v)
+			if v.answered.IsZero() {
+				silent++
+			}
+		}
+		if silent == 0 || time.Now().After(deadline) {
+			return by
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// mustAllBeAnswered wants an answer to each request, of both families.
+func (f *traffic) mustAllBeAnswered() {
+	f.t.Helper()
+	for family, visits := range f.outcomes() {
+		count := map[string]int{}
+		for _, v := range visits {
+			count[v.outcome()]++
+			if v.outcome() != "gw1" && v.outcome() != "gw2" {
+				f.t.Errorf("%s: %v asked %v after the begin: %s", family, v.client, v.asked.Sub(f.begin), v.outcome())
+			}
+		}
+		f.t.Logf("%s: %d requests, became %v; sent %v too late at most", family, len(visits), count, f.lateness())
+	}
+}
+
+// gap is a time in which requests had no answer.
+type gap struct {
+	lost  int
+	begin time.Time     // of the first that was lost
+	long  time.Duration // from there until the next that was answered after the last that was lost
+}
+
+func (g gap) String() string { return fmt.Sprintf("%d lost in %v", g.lost, g.long) }
+
+// gapIn returns the gap among visits in their order.
+func gapIn(visits []visit) (g gap) {
+	last := time.Time{}
+	for _, v := range visits {
+		switch {
+		case v.answered.IsZero():
+			g.lost++
+			last = v.asked
+			if g.lost == 1 {
+				g.begin = v.asked
+			}
+		case last.Equal(g.begin.Add(g.long)) || g.lost > 0 && v.asked.After(last) && g.long < last.Sub(g.begin):
+			g.long = v.asked.Sub(g.begin)
+		}
+	}
+	return g
+}
+
+// TestASiteIsDrainedRestartedAndUndrainedWithoutALostRequest: what its clients
+// see of it is another gateway.
+func TestASiteIsDrainedRestartedAndUndrainedWithoutALostRequest(t *testing.T) {
+	w := newSites(t, 1, plain)
+	a, b := w.a.start(t, 0, "gw1"), w.b.start(t, 0, "gw2")
+	a.awaitState("in service")
+	b.awaitState("in service")
+	awaitRoute(w.transit, prefix4, "via "+w.a.up4(2))
+	awaitRoute(w.transit, prefix6, "via "+w.a.up6(2))
+	f := w.startTraffic(t)
+	f.awaitVisit("gw1", f.begin)
+	a.mustDo("drain")
+	a.awaitState("out of service")
+	f.awaitVisit("gw2", time.Now())
+	if code := a.Stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	a = w.a.start(t, 0, "gw1")
+	a.awaitStatus("has its sessions", established)
+	a.mustDo("undrain")
+	a.awaitState("in service")
+	f.awaitVisit("gw1", time.Now())
+
+	if code := a.Stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	f.awaitVisit("gw2", time.Now())
+	a = w.a.start(t, 0, "gw1")
+	a.awaitState("in service")
+	f.awaitVisit("gw1", time.Now())
+	f.mustAllBeAnswered()
+}
+
+// established wants every session up.
+func established(s status) error {
+	for _, p := range s.Peers {
+		if p.State != "Established" {
+			return fmt.Errorf("%+v", p)
+		}
+	}
+	return nil
+}
