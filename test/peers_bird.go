@@ -19,7 +19,7 @@ type birdConfig struct {
 	Neighbors []birdNeighbor
 	Static    []string // prefixes it originates
 	ECMP      bool     // install equal routes as one of several next hops
-	BFD       string   // what protocol bfd (RFC 5880) is told beside its timers, such as whom to watch unasked; with Neighbors that have "bfd on;" a space is enough
+	BFD       bool     // speak BFD (RFC 5880) with neighbours that have the option "bfd on;"
 }
 
 // birdNeighbor is one BGP session. An address of IPv6 makes it carry IPv6 routes,
@@ -67,8 +67,8 @@ filter honour_shutdown {
 	accept;
 }
 `, c.RouterID, merge)
-	if c.BFD != "" {
-		fmt.Fprintf(&s, "protocol bfd {\n\tinterface \"*\" { interval 100 ms; multiplier 3; };\n%s}\n", c.BFD)
+	if c.BFD {
+		s.WriteString("protocol bfd { interface \"*\" { interval 100 ms; multiplier 3; }; }\n")
 	}
 	for _, prefix := range c.Static {
 		fmt.Fprintf(&s, "protocol static { %s; route %s unreachable; }\n", family(prefix), prefix)

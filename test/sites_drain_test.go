@@ -66,31 +66,40 @@ func (f *traffic) mustAllBeAnswered() {
 	}
 }
 
-// gap is a time in which requests had no answer.
+// gap is the time in which requests had no answer.
 type gap struct {
-	lost  int
-	begin time.Time     // of the first that was lost
-	long  time.Duration // from there until the next that was answered after the last that was lost
+	lost       int
+	begin, end time.Time // the first lost one was asked; the next after the last lost one was
 }
 
-func (g gap) String() string { return fmt.Sprintf("%d lost in %v", g.lost, g.long) }
+func (g gap) String() string { return fmt.Sprintf("%d lost in %v", g.lost, g.end.Sub(g.begin)) }
 
 // gapIn returns the gap among visits in their order.
 func gapIn(visits []visit) (g gap) {
-	last := time.Time{}
-	for _, v := range visits {
+	for i, v := range visits {
 		switch {
-		case v.answered.IsZero():
-			g.lost++
-			last = v.asked
-			if g.lost == 1 {
-				g.begin = v.asked
-			}
-		case last.Equal(g.begin.Add(g.long)) || g.lost > 0 && v.asked.After(last) && g.long < last.Sub(g.begin):
-			g.long = v.asked.Sub(g.begin)
+		case !v.answered.IsZero():
+			continue
+		case g.lost == 0:
+			g.begin = v.asked
 		}
+		g.lost++
+		g.end = visits[min(i+1, len(visits)-1)].asked
 	}
 	return g
+}
+
+// mustEndGap ends the traffic, wants every request of after settled answered,
+// and logs the gap before that.
+func (f *traffic) mustEndGap(cause string, since, settled time.Time) {
+	f.t.Helper()
+	for family, visits := range f.outcomes() {
+		g := gapIn(visits)
+		f.t.Logf("%s, %s: %v of %d requests; the first %v after it", cause, family, g, len(visits), g.begin.Sub(since))
+		if g.lost > 0 && g.end.After(settled) {
+			f.t.Errorf("%s: requests are lost up to %v after the routes had settled", family, g.end.Sub(settled))
+		}
+	}
 }
 
 // TestASiteIsDrainedRestartedAndUndrainedWithoutALostRequest: what its clients
