@@ -149,3 +149,14 @@ func awaitNoRoute(h *lab.Host, prefix string) {
 		return nil
 	})
 }
+
+// awaitNoRouteBy waits until no route of the host's kernel to exactly this prefix
+// contains text, such as "via 192.0.2.1".
+func awaitNoRouteBy(h *lab.Host, prefix, text string) {
+	h.Lab.Eventually(fmt.Sprintf("%s has no route to %s %s", h.Name, prefix, text), patience, func() error {
+		if route := kernelRoute(h, prefix); strings.Contains(route, text+" ") {
+			return fmt.Errorf("it has %q", route)
+		}
+		return nil
+	})
+}

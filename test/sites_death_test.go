@@ -1,7 +1,6 @@
 package test
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -57,29 +56,94 @@ func TestAKilledDaemonsSiteIsLeftAtOnce(t *testing.T) {
 func TestADeadHostsSiteIsLeftAfterTheHoldTime(t *testing.T) {
 	w := newSites(t, 1, plain)
 	_, f := w.serving(t, `"90s"`, `"3s"`)
-	died := time.Now()
-	w.a.fronts[0].Run("ip", "link", "delete", "dev", w.a.lan.Name)
+	died := w.a.die(0)
 	w.mustMove(f, "host death, hold time 3 s", died)
 }
 
-// TestBFDBesideTellsOfADeadHostAtOnce: with a hold time of 90 s, which is longer
-// than the test waits.
-func TestBFDBesideTellsOfADeadHostAtOnce(t *testing.T) {
-	for _, program := range []string{"bird", "bfdd"} {
-		t.Run(program, func(t *testing.T) {
-			w := newSites(t, 1, withBFD)
-			bfd := w.a.startBFD(0, program)
-			_, f := w.serving(t)
-			bfd.awaitUp()
-			died := time.Now()
-			w.a.fronts[0].Run("ip", "link", "delete", "dev", w.a.lan.Name)
-			w.mustMove(f, "host death, BFD by "+program, died)
-			if out := w.a.bird.ask("show protocols all a4"); !strings.Contains(out, "BFD") {
-				t.Errorf("BIRD's last error does not tell of BFD:\n%s", out)
-			}
-		})
+// bfdPrograms are what speaks BFD on a front-end's host, one for each of two
+// front-ends of a site.
+func bfdPrograms() []string { return []string{"bird", "bfdd"} }
+
+// TestBFDBesideTellsBIRDOfADeadHostAtOnce: with a hold time of 90 s, which is
+// longer than the test waits. First one of two front-ends dies, then the other.
+func TestBFDBesideTellsBIRDOfADeadHostAtOnce(t *testing.T) {
+	w := newSites(t, 2, func(c *birdConfig) { c.ECMP = true; withBFD(c) })
+	second := w.a.start(t, 1, "gw2")
+	_, f := w.serving(t)
+	second.awaitState("in service")
+	for i, program := range bfdPrograms() {
+		w.a.startBFD(i, program).awaitUp()
+	}
+	awaitRoute(w.a.router, prefix4, "nexthop via "+w.a.at4(2))
+	awaitRoute(w.a.router, prefix6, "nexthop via "+w.a.at6(2))
+	died := w.a.die(0)
+	awaitNoRouteBy(w.a.router, prefix4, "via "+w.a.at4(2))
+	awaitNoRouteBy(w.a.router, prefix6, "via "+w.a.at6(2))
+	t.Logf("%s: the first front-end's routes are gone after %v", bfdPrograms()[0], time.Since(died))
+	settled := time.Now()
+	f.awaitVisit("gw2", settled)
+	f.mustLoseNothing(settled, time.Now())
+
+	died = w.a.die(1)
+	w.mustMove(f, "host death, BFD by "+bfdPrograms()[1], died)
+	for _, session := range []string{"a4", "a6", "b4", "b6"} {
+		if out := w.a.bird.ask("show protocols all " + session); !strings.Contains(out, "BFD") {
+			t.Errorf("BIRD's last error does not tell of BFD:\n%s", out)
+		}
 	}
 }
 
-var _ = errors.New
-var _ = fmt.Sprint
+// TestBFDBesideTellsFRROfADeadHostAtOnce is the same without traffic.
+func TestBFDBesideTellsFRROfADeadHostAtOnce(t *testing.T) {
+	l := newLab(t, "bird", "vtysh")
+	s := newSite(l, "a", 64501, "198.18.1.", "2001:db8:a1::", 2)
+	startFRR(s.router, "zebra", "")
+	startFRR(s.router, "bfdd", "bfd\n profile fast\n  detect-multiplier 3\n  receive-interval 100\n  transmit-interval 100\n")
+	startFRR(s.router, "bgpd", s.frrNeighbors())
+	for i := range s.fronts {
+		s.start(t, i, "gw1", `every = "500ms"`, `every = "0s"`)
+	}
+	for i, program := range bfdPrograms() {
+		s.startBFD(i, program).awaitUp()
+		awaitRoute(s.router, prefix4, "via "+s.at4(i+2))
+		awaitRoute(s.router, prefix6, "via "+s.at6(i+2))
+	}
+	for i, program := range bfdPrograms() {
+		died := s.die(i)
+		awaitNoRouteBy(s.router, prefix4, "via "+s.at4(i+2))
+		awaitNoRouteBy(s.router, prefix6, "via "+s.at6(i+2))
+		t.Logf("%s: the front-end's routes are gone after %v", program, time.Since(died))
+	}
+	if out := s.router.Run("vtysh", "--vty_socket", frrDir, "-c", "show bgp neighbors"); strings.Count(out, "BFD down received") != 4 {
+		t.Errorf("bgpd does not give BFD as its reason for each session:\n%s", out)
+	}
+}
+
+// frrNeighbors is what bgpd is told of a site's front-ends.
+func (s *site) frrNeighbors() string {
+	neighbors, families := "", [2]string{}
+	for i := range s.fronts {
+		for k, address := range []string{s.at4(i + 2), s.at6(i + 2)} {
+			neighbors += fmt.Sprintf(" neighbor %[1]s remote-as 64512\n neighbor %[1]s bfd profile fast\n neighbor %[1]s timers connect 1\n", address)
+			families[k] += "  neighbor " + address + " activate\n"
+		}
+	}
+	return fmt.Sprintf(`router bgp %d
+ bgp router-id %s
+ no bgp default ipv4-unicast
+ no bgp ebgp-requires-policy
+ timers bgp 30 90
+%s address-family ipv4 unicast
+%s exit-address-family
+ address-family ipv6 unicast
+%s exit-address-family
+`, s.asn, s.at4(1), neighbors, families[0], families[1])
+}
+
+// die cuts the i-th front-end off as a host's death does: the router's own link
+// stays up.
+func (s *site) die(i int) time.Time {
+	died := time.Now()
+	s.fronts[i].Run("ip", "link", "delete", "dev", s.lan.Name)
+	return died
+}

@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -89,11 +90,26 @@ func gapIn(visits []visit) (g gap) {
 	return g
 }
 
+// mustLoseNothing wants requests of after from and before until all answered,
+// within a while.
+func (f *traffic) mustLoseNothing(from, until time.Time) {
+	f.t.Helper()
+	f.lab.Eventually("every request is answered", patience, func() error {
+		for _, v := range f.since(from) {
+			if v.asked.Before(until) && v.answered.IsZero() {
+				return fmt.Errorf("%v asked %v after the first of them: silence", v.client, v.asked.Sub(from))
+			}
+		}
+		return nil
+	})
+}
+
 // mustEndGap ends the traffic, wants every request of after settled answered,
-// and logs the gap before that.
+// and logs the gap between since and that.
 func (f *traffic) mustEndGap(cause string, since, settled time.Time) {
 	f.t.Helper()
 	for family, visits := range f.outcomes() {
+		visits = slices.DeleteFunc(visits, func(v visit) bool { return v.asked.Before(since) })
 		g := gapIn(visits)
 		f.t.Logf("%s, %s: %v of %d requests; the first %v after it", cause, family, g, len(visits), g.begin.Sub(since))
 		if g.lost > 0 && g.end.After(settled) {
