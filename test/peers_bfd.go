@@ -21,13 +21,17 @@ protocol bfd {
 }
 `
 
-// frrOnlyBFD is birdOnlyBFD for FRR's bfdd, which needs zebra and no bgpd.
-const frrOnlyBFD = `bfd
+// frrFastBFD tells FRR's bfdd how fast sessions of this profile are.
+const frrFastBFD = `bfd
  profile fast
   detect-multiplier 3
   receive-interval 100
   transmit-interval 100
- peer %[2]s local-address %[3]s interface %[1]s
+`
+
+// frrOnlyBFD, behind frrFastBFD, is birdOnlyBFD for FRR's bfdd, which needs zebra
+// and no bgpd.
+const frrOnlyBFD = ` peer %[2]s local-address %[3]s interface %[1]s
   profile fast
  peer %[4]s local-address %[5]s interface %[1]s
   profile fast
@@ -48,9 +52,8 @@ func (s *site) startBFD(i int, program string) bfdBeside {
 		h.Start("bird", "bird", "-f", "-c", h.File("bird.conf", fmt.Sprintf(birdOnlyBFD, to...)), "-P", "/run/bird/bird.pid").Await("Started")
 		return bfdBeside{h, []string{"birdc", "show", "bfd", "sessions"}}
 	}
-	startFRR(h, "zebra", "")
-	startFRR(h, "bfdd", fmt.Sprintf(frrOnlyBFD, to...))
-	return bfdBeside{h, []string{"vtysh", "--vty_socket", frrDir, "-c", "show bfd peers brief"}}
+	startZebra(h).startBFD(fmt.Sprintf(frrFastBFD+frrOnlyBFD, to...))
+	return bfdBeside{h, []string{"vtysh", "--vty_socket", "/run/frr", "-c", "show bfd peers brief"}}
 }
 
 // awaitUp waits until both families' sessions are up.
@@ -67,19 +70,11 @@ func (b bfdBeside) awaitUp() {
 	})
 }
 
-// frrDir is where FRR's daemons of a host find each other.
-const frrDir = "/run/frr"
+// bfddProgram lies in no directory of PATH.
+const bfddProgram = "/usr/lib/frr/bfdd"
 
-// startFRR runs a daemon of FRR with a configuration. zebra must be the first.
-func startFRR(h *lab.Host, daemon, config string) *lab.Process {
-	h.Run("install", "-d", "-o", "frr", "-g", "frr", frrDir)
-	file := frrDir + "/" + daemon
-	h.Run("install", "-o", "frr", "-g", "frr", "-m", "640", h.File(daemon+".conf", "log stdout\n"+config), file+".conf")
-	p := h.Start(daemon, "/usr/lib/frr/"+daemon, "-f", file+".conf", "-i", file+".pid", "-z", frrDir+"/zserv.api",
-		"--vty_socket", frrDir, "-A", "127.0.0.1", "-P", "0", "-u", "frr", "-g", "frr")
-	h.Lab.Eventually(p.Name+" answers", patience, func() error {
-		_, err := h.Try("vtysh", "--vty_socket", frrDir, "-d", daemon, "-c", "show version")
-		return err
-	})
-	return p
+// startBFD makes FRR speak BFD too.
+func (f *frr) startBFD(config string) {
+	f.start("bfdd", bfddProgram, config)
+	f.await("bfdd")
 }

@@ -1,7 +1,6 @@
 package test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -93,20 +92,27 @@ func TestBFDBesideTellsBIRDOfADeadHostAtOnce(t *testing.T) {
 	}
 }
 
-// TestBFDBesideTellsFRROfADeadHostAtOnce is the same without traffic.
+// TestBFDBesideTellsFRROfADeadHostAtOnce is the same without traffic. BFD is
+// there last: FRR 8.4 resets a session that comes up where BFD is up already, once.
 func TestBFDBesideTellsFRROfADeadHostAtOnce(t *testing.T) {
-	l := newLab(t, "bird", "vtysh")
-	s := newSite(l, "a", 64501, "198.18.1.", "2001:db8:a1::", 2)
-	startFRR(s.router, "zebra", "")
-	startFRR(s.router, "bfdd", "bfd\n profile fast\n  detect-multiplier 3\n  receive-interval 100\n  transmit-interval 100\n")
-	startFRR(s.router, "bgpd", s.frrNeighbors())
+	s := newSite(newLab(t, "bird", "vtysh", bgpdProgram), "a", 64501, "198.18.1.", "2001:db8:a1::", 2)
+	c := frrConfig{RouterID: s.at4(1), ASN: s.asn}
+	for _, n := range s.neighbors("") {
+		c.Neighbors = append(c.Neighbors, frrNeighbor{Remote: n.Remote, ASN: n.ASN, Options: []string{"bfd profile fast", "timers 30 90"}})
+	}
+	router := startFRR(s.router, c)
+	router.startBFD(frrFastBFD)
 	for i := range s.fronts {
 		s.start(t, i, "gw1", `every = "500ms"`, `every = "0s"`)
 	}
+	mustHaveBoth := func(i int) {
+		awaitRoute(s.router, prefix4, "via "+s.at4(i+2)+" ")
+		awaitRoute(s.router, prefix6, "via "+s.at6(i+2)+" ")
+	}
 	for i, program := range bfdPrograms() {
+		mustHaveBoth(i)
 		s.startBFD(i, program).awaitUp()
-		awaitRoute(s.router, prefix4, "via "+s.at4(i+2))
-		awaitRoute(s.router, prefix6, "via "+s.at6(i+2))
+		mustHaveBoth(i)
 	}
 	for i, program := range bfdPrograms() {
 		died := s.die(i)
@@ -114,30 +120,9 @@ func TestBFDBesideTellsFRROfADeadHostAtOnce(t *testing.T) {
 		awaitNoRouteBy(s.router, prefix6, "via "+s.at6(i+2))
 		t.Logf("%s: the front-end's routes are gone after %v", program, time.Since(died))
 	}
-	if out := s.router.Run("vtysh", "--vty_socket", frrDir, "-c", "show bgp neighbors"); strings.Count(out, "BFD down received") != 4 {
+	if out := s.router.Run("vtysh", "--vty_socket", "/run/frr", "-c", "show bgp neighbors"); strings.Count(out, "Notification sent (Cease/BFD Down)") != 4 {
 		t.Errorf("bgpd does not give BFD as its reason for each session:\n%s", out)
 	}
-}
-
-// frrNeighbors is what bgpd is told of a site's front-ends.
-func (s *site) frrNeighbors() string {
-	neighbors, families := "", [2]string{}
-	for i := range s.fronts {
-		for k, address := range []string{s.at4(i + 2), s.at6(i + 2)} {
-			neighbors += fmt.Sprintf(" neighbor %[1]s remote-as 64512\n neighbor %[1]s bfd profile fast\n neighbor %[1]s timers connect 1\n", address)
-			families[k] += "  neighbor " + address + " activate\n"
-		}
-	}
-	return fmt.Sprintf(`router bgp %d
- bgp router-id %s
- no bgp default ipv4-unicast
- no bgp ebgp-requires-policy
- timers bgp 30 90
-%s address-family ipv4 unicast
-%s exit-address-family
- address-family ipv6 unicast
-%s exit-address-family
-`, s.asn, s.at4(1), neighbors, families[0], families[1])
 }
 
 // die cuts the i-th front-end off as a host's death does: the router's own link
