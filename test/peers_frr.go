@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/anycastd/anycastd/test/lab"
@@ -42,12 +43,18 @@ type frr struct {
 // startFRR runs zebra and bgpd, and returns when they answer. They install what
 // they learn in the host's kernel; FRR honours GRACEFUL_SHUTDOWN unasked.
 func startFRR(h *lab.Host, c frrConfig) *frr {
+	f := startZebra(h)
+	f.Process = f.start("bgpd", bgpdProgram, c.text(), "-p", "179")
+	f.await("bgpd")
+	return f
+}
+
+// startZebra runs zebra alone, which FRR's other daemons need.
+func startZebra(h *lab.Host) *frr {
 	h.Run("install", "-d", "-o", "frr", "-g", "frr", "-m", "755", "/run/frr")
 	f := &frr{host: h}
 	f.zebra = f.start("zebra", zebraProgram, "log stdout\n")
 	f.await("zebra")
-	f.Process = f.start("bgpd", bgpdProgram, c.text(), "-p", "179")
-	f.await("bgpd")
 	return f
 }
 
@@ -98,7 +105,7 @@ func (c frrConfig) familyText(of string) string {
 		}
 	}
 	for _, n := range c.Neighbors {
-		if !contains(append(n.Families, family(n.Remote)), of) {
+		if family(n.Remote) != of && !slices.Contains(n.Families, of) {
 			continue
 		}
 		fmt.Fprintf(&s, "  neighbor %s activate\n", n.Remote)
