@@ -15,7 +15,7 @@ const birdOnlyBFD = `log stderr all;
 router id 192.0.2.10;
 protocol device { }
 protocol bfd {
-	interface "%[1]s" { interval 100 ms; multiplier 3; };
+	interface "%[1]s" { interval 300 ms; multiplier 3; };
 	neighbor %[2]s dev "%[1]s" local %[3]s;
 	neighbor %[4]s dev "%[1]s" local %[5]s;
 }
@@ -25,8 +25,8 @@ protocol bfd {
 const frrFastBFD = `bfd
  profile fast
   detect-multiplier 3
-  receive-interval 100
-  transmit-interval 100
+  receive-interval 300
+  transmit-interval 300
 `
 
 // frrOnlyBFD, behind frrFastBFD, is birdOnlyBFD for FRR's bfdd, which needs zebra

@@ -68,7 +68,7 @@ filter honour_shutdown {
 }
 `, c.RouterID, merge)
 	if c.BFD {
-		s.WriteString("protocol bfd { interface \"*\" { interval 100 ms; multiplier 3; }; }\n")
+		s.WriteString("protocol bfd { interface \"*\" { interval 300 ms; multiplier 3; }; }\n")
 	}
 	for _, prefix := range c.Static {
 		fmt.Fprintf(&s, "protocol static { %s; route %s unreachable; }\n", family(prefix), prefix)

@@ -13,49 +13,56 @@ func plain(*birdConfig) {}
 // traffic is a crowd's stream that began at a time.
 type traffic struct {
 	*crowd
-	t     *testing.T
 	begin time.Time
 	stop  func()
 }
 
-// requests is how many come in a second of traffic, of both families together.
-const requests = 500
+// trafficRate is how many requests come in a second, of both families together.
+const trafficRate = 500
 
 // startTraffic makes clients come, none of which asks twice.
 func (w *sites) startTraffic(t *testing.T) *traffic {
-	c := crowdBehind(t, w.Lab, w.client, w.transit)
-	f := &traffic{crowd: c, t: t, begin: time.Now()}
-	f.stop = c.stream(requests)
+	f := &traffic{crowd: crowdBehind(t, w.Lab, w.client, w.transit), begin: time.Now()}
+	f.stop = f.stream(trafficRate)
 	t.Cleanup(f.stop)
 	return f
 }
 
-// outcomes ends the traffic, waits for the answers under way, and returns what
-// became of the requests by family.
-func (f *traffic) outcomes() map[string][]visit {
+// awaitRequests waits until n requests of after a time have been sent.
+func (f *traffic) awaitRequests(n int, after time.Time) {
 	f.t.Helper()
+	f.lab.Eventually(fmt.Sprintf("%d requests are sent", n), patience, func() error {
+		if sent := len(f.since(after)); sent < n {
+			return fmt.Errorf("%d are", sent)
+		}
+		return nil
+	})
+}
+
+// answerTime is how long outcomes waits for the last answers.
+const answerTime = 5 * time.Second
+
+// outcomes ends the traffic, waits for the answers under way, and returns by
+// family the requests of after a time and what became of them.
+func (f *traffic) outcomes(after time.Time) map[string][]visit {
 	f.stop()
-	deadline := time.Now().Add(3 * time.Second)
-	for {
-		all := f.since(f.begin)
-		by, silent := map[string][]visit{}, 0
-		for _, v := range all {
-			by[family(v.client.String())] = append(by[family(v.client.String())], v)
-			if v.answered.IsZero() {
-				silent++
-			}
-		}
-		if silent == 0 || time.Now().After(deadline) {
-			return by
-		}
-		time.Sleep(100 * time.Millisecond)
+	isOpen := func(v visit) bool { return v.answered.IsZero() }
+	visits := f.since(after)
+	for last := time.Now(); slices.ContainsFunc(visits, isOpen) && time.Since(last) < answerTime; visits = f.since(after) {
+		time.Sleep(50 * time.Millisecond)
 	}
+	by := map[string][]visit{}
+	for _, v := range visits {
+		of := family(v.client.String())
+		by[of] = append(by[of], v)
+	}
+	return by
 }
 
 // mustAllBeAnswered wants an answer to each request, of both families.
 func (f *traffic) mustAllBeAnswered() {
 	f.t.Helper()
-	for family, visits := range f.outcomes() {
+	for family, visits := range f.outcomes(f.begin) {
 		count := map[string]int{}
 		for _, v := range visits {
 			count[v.outcome()]++
@@ -108,12 +115,13 @@ func (f *traffic) mustLoseNothing(from, until time.Time) {
 // and logs the gap between since and that.
 func (f *traffic) mustEndGap(cause string, since, settled time.Time) {
 	f.t.Helper()
-	for family, visits := range f.outcomes() {
-		visits = slices.DeleteFunc(visits, func(v visit) bool { return v.asked.Before(since) })
+	for family, visits := range f.outcomes(since) {
 		g := gapIn(visits)
 		f.t.Logf("%s, %s: %v of %d requests; the first %v after it", cause, family, g, len(visits), g.begin.Sub(since))
-		if g.lost > 0 && g.end.After(settled) {
-			f.t.Errorf("%s: requests are lost up to %v after the routes had settled", family, g.end.Sub(settled))
+		for _, v := range visits {
+			if v.answered.IsZero() && v.asked.After(settled) {
+				f.t.Errorf("%s: %v asked %v after the routes had settled: silence", family, v.client, v.asked.Sub(settled))
+			}
 		}
 	}
 }
