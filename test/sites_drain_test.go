@@ -80,8 +80,6 @@ type gap struct {
 	begin, end time.Time // the first lost one was asked; the next after the last lost one was
 }
 
-func (g gap) String() string { return fmt.Sprintf("%d lost in %v", g.lost, g.end.Sub(g.begin)) }
-
 // gapIn returns the gap among visits in their order.
 func gapIn(visits []visit) (g gap) {
 	for i, v := range visits {
@@ -117,7 +115,10 @@ func (f *traffic) mustEndGap(cause string, since, settled time.Time) {
 	f.t.Helper()
 	for family, visits := range f.outcomes(since) {
 		g := gapIn(visits)
-		f.t.Logf("%s, %s: %v of %d requests; the first %v after it", cause, family, g, len(visits), g.begin.Sub(since))
+		f.t.Logf("%s, %s: %d of %d requests lost", cause, family, g.lost, len(visits))
+		if g.lost > 0 {
+			f.t.Logf("they were asked in %v, from %v after it on", g.end.Sub(g.begin), g.begin.Sub(since))
+		}
 		for _, v := range visits {
 			if v.answered.IsZero() && v.asked.After(settled) {
 				f.t.Errorf("%s: %v asked %v after the routes had settled: silence", family, v.client, v.asked.Sub(settled))
@@ -137,6 +138,7 @@ func TestASiteIsDrainedRestartedAndUndrainedWithoutALostRequest(t *testing.T) {
 	awaitRoute(w.transit, prefix6, "via "+w.a.up6(2))
 	f := w.startTraffic(t)
 	f.awaitVisit("gw1", f.begin)
+	f.awaitRequests(trafficRate/2, time.Now())
 	a.mustDo("drain")
 	a.awaitState("out of service")
 	f.awaitVisit("gw2", time.Now())
@@ -148,6 +150,7 @@ func TestASiteIsDrainedRestartedAndUndrainedWithoutALostRequest(t *testing.T) {
 	a.mustDo("undrain")
 	a.awaitState("in service")
 	f.awaitVisit("gw1", time.Now())
+	f.awaitRequests(trafficRate/2, time.Now())
 
 	if code := a.Stop(); code != 0 {
 		t.Errorf("exit code %d", code)

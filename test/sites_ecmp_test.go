@@ -16,6 +16,7 @@ func TestTwoFrontEndsOfASiteShareItsClientsAndOneIsDrainedWithoutALostRequest(t 
 	f := w.startTraffic(t)
 	f.awaitVisit("gw1", f.begin)
 	f.awaitVisit("gw2", f.begin)
+	f.awaitRequests(trafficRate/2, time.Now())
 	first.mustDo("drain")
 	first.awaitState("out of service")
 	drained := time.Now()
