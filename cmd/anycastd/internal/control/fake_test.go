@@ -262,7 +262,7 @@ func site() *config.Config {
 			DrainWait: 5 * time.Second, Settle: 2 * time.Second,
 			Zones: []policy.Zone{{Name: "example.net.", Names: []string{"vpn.example.net."}, TTL: 60}},
 		},
-		BGP:   config.BGP{ASN: 64512, Neighbors: []config.Neighbor{{Address: netip.MustParseAddr("192.0.2.1"), ASN: 64500}}},
+		BGP:   config.BGP{ASN: 64512, Neighbors: []bgp.Neighbor{{Address: netip.MustParseAddr("192.0.2.1"), ASN: 64500}}},
 		Zones: []config.DNSZone{{Name: "example.net.", Server: "192.0.2.53:53"}},
 	}
 }

@@ -47,7 +47,7 @@ func tortured(r *rand.Rand) *config.Config {
 		},
 		BGP: config.BGP{
 			ASN: 64512, Worse: bgp.Attributes{MED: 100},
-			Neighbors: []config.Neighbor{{Address: netip.MustParseAddr("192.0.2.1"), ASN: 64500}},
+			Neighbors: []bgp.Neighbor{{Address: netip.MustParseAddr("192.0.2.1"), ASN: 64500}},
 		},
 	}
 	for range 3 {
