@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/anycastd/anycastd/test/lab"
@@ -98,7 +99,7 @@ func (c frrConfig) familyText(of string) string {
 		}
 	}
 	for _, n := range c.Neighbors {
-		if !contains(append(n.Families, family(n.Remote)), of) {
+		if family(n.Remote) != of && !slices.Contains(n.Families, of) {
 			continue
 		}
 		fmt.Fprintf(&s, "  neighbor %s activate\n", n.Remote)
