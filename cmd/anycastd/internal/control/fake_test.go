@@ -38,6 +38,7 @@ type world struct {
 	routes    []bgp.Route
 	records   []dnspub.Record
 	peers     []bgp.Peer
+	neighbors [][]bgp.Neighbor // each time that they were set
 	targets   []probe.Target
 	proven    map[netip.AddrPort]time.Time
 	sources   []load.Source
@@ -150,7 +151,10 @@ func (s fakeSpeaker) Set(ctx context.Context, routes []bgp.Route) error {
 	return nil
 }
 
-func (s fakeSpeaker) SetNeighbors(context.Context, []bgp.Neighbor) error { return nil }
+func (s fakeSpeaker) SetNeighbors(_ context.Context, all []bgp.Neighbor) error {
+	s.set(func() { s.neighbors = append(s.neighbors, all) })
+	return nil
+}
 
 func (s fakeSpeaker) Peers() []bgp.Peer {
 	s.mu.Lock()
