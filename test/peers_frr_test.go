@@ -32,13 +32,16 @@ func TestFRR_learns_installs_and_loses_routes_of_both_families(t *testing.T) {
 	awaitRoute(host, "203.0.113.0/24", "via 192.0.2.1 dev speaker proto bgp")
 	awaitRoute(host, "2001:db8:a::/48", "via fe80:") // BIRD tells its link-local address too
 	f.awaitSession("2001:db8:f::1")
-	if _, since := f.session("192.0.2.1"); since == "" || since == "0" {
-		t.Errorf("a session that is up is so since %q", since)
+	if _, history := f.session("192.0.2.1"); history != "1 times up, 0 times down" {
+		t.Errorf("a session that came up once: got %q", history)
 	}
 
 	speaker.Kill()
 	awaitNoRoute(host, "203.0.113.0/24")
 	awaitNoRoute(host, "2001:db8:a::/48")
+	if _, history := f.session("192.0.2.1"); history != "1 times up, 1 times down" {
+		t.Errorf("a session that has ended: got %q", history)
+	}
 }
 
 func TestFRR_refuses_a_neighbor_with_another_password(t *testing.T) {
