@@ -3,8 +3,10 @@ package test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/anycastd/anycastd/test/lab"
@@ -103,26 +105,28 @@ func (e *exabgp) updates(local, remote string) ([]exabgpUpdate, error) {
 	return all, nil
 }
 
-// last returns what a neighbor said last of a prefix at a local address, as
+// said returns all that a neighbor said of a prefix at a local address, each as
 // JSON: its attributes with the next hop put among them as "next-hop", or null
-// if it took it back.
-func (e *exabgp) last(local, remote, prefix string) (string, error) {
+// where it took it back. What only repeats the one before is left out.
+func (e *exabgp) said(local, remote, prefix string) ([]string, error) {
 	updates, err := e.updates(local, remote)
-	if err != nil {
-		return "", err
-	}
-	var said map[string]any
+	var all []string
 	for _, u := range updates {
-		if u.withdraws(prefix) {
-			said = nil
+		hop := u.nextHop(prefix)
+		if hop == "" && !u.withdraws(prefix) {
+			continue
 		}
-		if hop := u.nextHop(prefix); hop != "" {
-			said = u.Attribute
-			said["next-hop"] = hop
+		route := maps.Clone(u.Attribute)
+		if hop != "" {
+			route["next-hop"] = hop
 		}
+		text, err := json.Marshal(route)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, string(text))
 	}
-	text, err := json.Marshal(said)
-	return string(text), err
+	return slices.Compact(all), err
 }
 
 // nextHop is the next hop that u tells for a prefix, or "".
