@@ -21,8 +21,9 @@ func (c *checker) announcements(raw *bgpTable, cfg *Config) {
 	if sum := raw.Announce.Prepend + raw.Worse.Prepend; sum > bgp.MaxPrepend {
 		c.fault("bgp.worse.prepend", "with those of bgp.announce that is %d prepends, more than %d", sum, bgp.MaxPrepend)
 	}
-	c.fits("bgp.announce", cfg.BGP.Announce)
-	c.fits("bgp.worse", cfg.BGP.Announce.With(cfg.BGP.Worse))
+	if c.fits("bgp.announce", cfg.BGP.Announce) {
+		c.fits("bgp.worse", cfg.BGP.Announce.With(cfg.BGP.Worse))
+	}
 	c.preferredMore(raw)
 	c.nobodyTold("bgp.announce.local_pref", raw)
 	c.nobodyTold("bgp.worse.local_pref", raw)
@@ -93,11 +94,14 @@ func (c *checker) loop(path string, prepend int64, raw *bgpTable) {
 // (RFC 4271 section 4.1), with room for all else.
 const maxAttributes = 3500
 
-// fits checks that the communities of a route go into one message.
-func (c *checker) fits(path string, a bgp.Attributes) {
-	if n := 4*len(a.Communities) + 12*len(a.Large) + 8*len(a.Extended); n > maxAttributes {
+// fits reports whether the communities of a route go into one message, and
+// faults them if not.
+func (c *checker) fits(path string, a bgp.Attributes) bool {
+	n := 4*len(a.Communities) + 12*len(a.Large) + 8*len(a.Extended)
+	if n > maxAttributes {
 		c.fault(path, "the communities of a route take %d octets, more than %d", n, maxAttributes)
 	}
+	return n <= maxAttributes
 }
 
 // preferredMore warns of what makes a route better that is to be worse.

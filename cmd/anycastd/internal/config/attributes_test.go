@@ -47,6 +47,7 @@ func TestWorse(t *testing.T) {
 		"refuses no number":                       {worse + `extended_communities = ["rt:1:"]`, []string{`3:25: bgp.worse.extended_communities: "rt:1:" has "", not a number from 0 to 4294967295`}},
 		"refuses an extended one twice":           {worse + `extended_communities = ["rt:1:2", "rt:1:2"]`, []string{"3:35: community rt:1:2 occurs twice (it is on line 3 already)"}},
 		"refuses more than a message takes":       {worse + `communities = [` + strings.Join(many, ", ") + `]`, []string{"2:6: the communities of a route take 3504 octets, more than 3500"}},
+		"refuses that once if all is announced":   {service + "[bgp.worse]\nmed = 1\n[bgp.announce]\ncommunities = [" + strings.Join(many, ", ") + `]`, []string{"4:6: the communities of a route take 3504 octets, more than 3500"}},
 		"refuses graceful shutdown announced":     {service + "[bgp.announce]\n" + `communities = ["65535:0"]`, []string{`3:16: bgp.announce.communities: "65535:0" is graceful shutdown, which only says that a route is about to go away (RFC 8326)`}},
 	})
 	const external = " (among external neighbors communities, med and prepend do it)"

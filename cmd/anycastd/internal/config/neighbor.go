@@ -22,7 +22,7 @@ func (c *checker) neighbors(raw *bgpTable, cfg *Config) {
 		out.Address, out.ASN = n.Address, uint32(n.ASN)
 		c.ends(path, n, raw)
 		c.timers(path, n)
-		c.hop(path, n, cfg)
+		c.hop(path, n, raw, cfg)
 		cfg.BGP.Neighbors = append(cfg.BGP.Neighbors, out)
 	}
 }
@@ -119,16 +119,16 @@ func (c *checker) timers(path string, n *neighborTable) {
 	}
 }
 
-// hop checks the next hop of what the neighbor is told, with those of [bgp] known.
-func (c *checker) hop(path string, n *neighborTable, cfg *Config) {
+// hop checks the next hop of what the neighbor is told, with those of [bgp]
+// known. A session over loopback may get one when it is up.
+func (c *checker) hop(path string, n *neighborTable, raw *bgpTable, cfg *Config) {
 	same := func(hop netip.Addr) bool { return hop.Is4() == n.NextHop.Is4() }
 	if i := slices.IndexFunc(cfg.BGP.NextHops, same); i >= 0 && n.NextHop.IsValid() {
 		c.fault(path+".next_hop", "bgp.next_hop has one of that family already, %s", cfg.BGP.NextHops[i]).
 			suggest("leave it out there, or here: the one there goes to every neighbor")
 	}
-	// A session over loopback gets its next hop when it is up.
-	to6 := slices.ContainsFunc(append(slices.Clone(cfg.BGP.NextHops), n.NextHop), netip.Addr.Is6)
-	if n.Address.Is4() && !n.Address.IsLoopback() && slices.Contains(n.Families, "ipv6") && !to6 && !c.faulty("bgp.next_hop") {
+	lacking := !c.faulty(path+".next_hop") && !c.reachable6([]neighborTable{*n}, raw)
+	if lacking && slices.Contains(n.Families, "ipv6") && !n.Address.IsLoopback() {
 		c.fault(path+".families", "neighbor %s can't be told IPv6 routes: it is an IPv4 one and there is no IPv6 next hop", n.Address).
 			suggest("add this node's IPv6 address to [bgp] next_hop, or leave \"ipv6\" out")
 	}

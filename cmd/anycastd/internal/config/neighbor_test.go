@@ -38,6 +38,7 @@ func TestNeighbor(t *testing.T) {
 		"refuses another family":                  {neighbor + `families = ["ipv5"]`, []string{`8:13: bgp.neighbor.families is "ipv5"; it takes ipv4 or ipv6 (did you mean "ipv4"?)`}},
 		"refuses a family twice":                  {neighbor + `families = ["ipv4", "ipv4"]`, []string{"8:21: family ipv4 occurs twice (it is on line 8 already)"}},
 		"refuses IPv6 without a next hop":         {neighbor + `families = ["ipv4", "ipv6"]`, []string{`8:12: neighbor 192.0.2.1 can't be told IPv6 routes: it is an IPv4 one and there is no IPv6 next hop (add this node's IPv6 address to [bgp] next_hop, or leave "ipv6" out)`}},
+		"says nothing more of a bad next hop":     {neighbor + "families = [\"ipv4\", \"ipv6\"]\nnext_hop = \"x\"", []string{`9:12: bgp.neighbor.next_hop: "x" is not an IP address`}},
 		"takes IPv6 with a next hop":              {neighbor + "families = [\"ipv4\", \"ipv6\"]\nnext_hop = \"2001:db8::10\"", nil},
 		"takes IPv6 on this host":                 {strings.ReplaceAll(neighbor, "192.0.2.1\"", "127.0.0.1\"") + `families = ["ipv4", "ipv6"]`, nil},
 		"takes a next hop":                        {neighbor + `next_hop = "192.0.2.10"`, nil},
