@@ -110,3 +110,30 @@ func TestIPv4IsCarriedOverIPv6(t *testing.T) {
 		s.mustServe(t)
 	})
 }
+
+// TestANeighborWithoutThePasswordThatDialsNeverComesUp, while one that signs
+// does: the listener of the daemon has both keys.
+func TestANeighborWithoutThePasswordThatDialsNeverComesUp(t *testing.T) {
+	for kind := range startRouter {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, kind, false, peering{Name: "v4"}, peering{Name: "v6", Password: "secret"})
+			daemon := startAnycastd(s.front, s.config("passive = true\n"+s.password("secret"), "drain_wait", "listen_port = 179\ndrain_wait"))
+			awaitRoute(s.core, prefix6, "via "+front6)
+			s.Eventually("an unsigned segment arrives", patience, func() error {
+				count := s.front.Run("nstat", "-asz", "TcpExtTCPMD5NotFound")
+				if fields := strings.Fields(count); len(fields) < 3 || fields[2] == "0" {
+					return errors.New(count)
+				}
+				return nil
+			})
+			all, err := daemon.peers()
+			if p := all[s.peerings[0].Local]; err != nil || p.State == "Established" || p.Established > 0 {
+				t.Errorf("the neighbor without the password: got %+v, %v", p, err)
+			}
+			if route := kernelRoute(s.core, prefix4); route != "" {
+				t.Errorf("the core has a route from it: %s", route)
+			}
+		})
+	}
+}

@@ -18,6 +18,7 @@ type witnessed struct {
 	host           *lab.Host
 	addr4, addr6   string // of the front-end
 	there4, there6 string // of ExaBGP
+	own            bool   // IPv4 routes have a next hop of their own over IPv6, by the neighbor's next_hop
 	daemon         *anycastd
 }
 
@@ -41,6 +42,10 @@ func witnessedFronts(l *lab.Lab, asn uint32) (*exabgp, []*witnessed) {
 // config is a front-end's configuration; the routes say of the site what worse
 // and prepend are, and announce says more in every state.
 func (w *witnessed) config(asn uint32, minGateways int, announce, worse string) string {
+	nextHop := ""
+	if w.own {
+		nextHop = fmt.Sprintf("next_hop = %q\n", w.addr4)
+	}
 	return fmt.Sprintf(`[node]
 name      = %q
 state_dir = %q
@@ -58,6 +63,7 @@ when_short   = "worse"
 [bgp]
 asn        = %d
 router_id  = %q
+next_hop   = [%q]
 drain_wait = "1s"
 settle     = "0s"
 [bgp.announce]
@@ -77,11 +83,18 @@ asn      = %d
 families = ["ipv4", "ipv6"]
 [[bgp.neighbor]]
 address  = %q
-next_hop = %q
 [[bgp.neighbor]]
 address  = %q
-`, w.host.Name, filepath.Join(w.host.Lab.Dir(), w.host.Name, "state"), prefix4, prefix6, anycast4, anycast6, gw14, gw16,
-		minGateways, frontASN, w.addr4, announce, worse, asn, w.there4, w.addr6, w.there6)
+%s`, w.host.Name, filepath.Join(w.host.Lab.Dir(), w.host.Name, "state"), prefix4, prefix6, anycast4, anycast6, gw14, gw16,
+		minGateways, frontASN, w.addr4, w.addr6, announce, worse, asn, w.there4, w.there6, nextHop)
+}
+
+// hop4 is the next hop of IPv4 routes over IPv6: our end's address (RFC 8950).
+func (w *witnessed) hop4() string {
+	if w.own {
+		return w.addr4
+	}
+	return w.addr6
 }
 
 // mustHear waits until ExaBGP has been told exactly that of both prefixes on
@@ -90,8 +103,8 @@ func (w *witnessed) mustHear(t *testing.T, e *exabgp, want ...string) {
 	t.Helper()
 	for _, c := range []struct{ local, remote, prefix, hop string }{
 		{w.there4, w.addr4, prefix4, w.addr4},
-		{w.there4, w.addr4, prefix6, w.addr6}, // the neighbor's next_hop
-		{w.there6, w.addr6, prefix4, w.addr6}, // RFC 8950
+		{w.there4, w.addr4, prefix6, w.addr6},
+		{w.there6, w.addr6, prefix4, w.hop4()},
 		{w.there6, w.addr6, prefix6, w.addr6},
 	} {
 		var wanted []any
@@ -112,22 +125,27 @@ func (w *witnessed) mustHear(t *testing.T, e *exabgp, want ...string) {
 	}
 }
 
-// decoded is what a JSON says; of what is none, the text itself.
+// decoded is what a JSON says, its numbers to the last digit; of what is none,
+// the text itself.
 func decoded(text string) any {
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber()
 	var v any
-	if err := json.Unmarshal([]byte(text), &v); err != nil {
+	if err := decoder.Decode(&v); err != nil {
 		return text
 	}
 	return v
 }
 
-// What ExaBGP must hear, beside next hops: paths and preferences come first.
+// What ExaBGP must hear, beside next hops: paths and preferences come first. It
+// prints the parts of an IPv4 address's community in the wrong order; the value
+// is what was on the wire (RFC 4360 section 3.2).
 const (
 	announced = `"origin": "igp", "med": 5, "community": [[64500,1],[64500,2]], "large-community": [[64500,1,2]],
 		"extended-community": [{"value": 839975344013412, "string": "target:64500:100"}]}`
 	madeWorse = `"origin": "igp", "med": 50, "community": [[64500,1],[64500,2],[64500,80]],
 		"large-community": [[64500,1,2],[64500,80,0]], "extended-community": [
-		{"value": 839975344013412, "string": "target:64500:100"}, {"value": 73184085193785351, "string": "origin:192.0.2.99:7"}]}`
+		{"value": 839975344013412, "string": "target:64500:100"}, {"value": 73113125240635399, "string": "origin:7:192.0.2.99"}]}`
 )
 
 // TestEachFrontEndSaysExactlyWhatItsConfigurationSays, in each state, to
@@ -152,6 +170,7 @@ func TestEachFrontEndSaysExactlyWhatItsConfigurationSays(t *testing.T) {
 			l := newLab(t, "exabgp")
 			witness, fronts := witnessedFronts(l, c.asn)
 			for _, w := range fronts {
+				w.own = c.asn == frontASN
 				w.daemon = startAnycastd(w.host, w.config(c.asn, 0, c.announce, c.worse))
 			}
 			inService, worse := c.inService+announced, c.lessWorth+madeWorse

@@ -94,7 +94,9 @@ func (e *exabgp) updates(local, remote string) ([]exabgpUpdate, error) {
 		if !strings.HasSuffix(line, "\n") {
 			break // it is being written
 		}
-		if err := json.Unmarshal([]byte(line), &said); err != nil {
+		decoder := json.NewDecoder(strings.NewReader(line))
+		decoder.UseNumber() // a community of 64 bits fits in no float
+		if err := decoder.Decode(&said); err != nil {
 			return nil, fmt.Errorf("%w: %s", err, line)
 		}
 		n := said.Neighbor
