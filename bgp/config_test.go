@@ -45,34 +45,3 @@ func TestValidateSaysWhatIsWrong(t *testing.T) {
 		})
 	}
 }
-
-func TestSessionsOfferTheFamiliesThatTheyCanCarry(t *testing.T) {
-	n4, n6 := Neighbor{Address: their4, ASN: 65002}, Neighbor{Address: their6, ASN: 65002}
-	for name, tc := range map[string]struct {
-		neighbors []Neighbor
-		hops      []netip.Addr
-		of        Neighbor
-		ipv4      bool
-		ipv6      bool
-	}{
-		"IPv4 session":                      {[]Neighbor{n4}, nil, n4, true, false},
-		"IPv4 session, IPv4 next hop":       {[]Neighbor{n4}, []netip.Addr{our4}, n4, true, false},
-		"IPv4 session, IPv6 next hop":       {[]Neighbor{n4}, []netip.Addr{our6}, n4, true, true},
-		"IPv6 session alone, by RFC 8950":   {[]Neighbor{n6}, nil, n6, true, true},
-		"IPv6 session beside an IPv4 one":   {[]Neighbor{n4, n6}, nil, n6, false, true},
-		"IPv6 session, IPv4 next hop":       {[]Neighbor{n4, n6}, []netip.Addr{our4}, n6, true, true},
-		"IPv4 session beside an IPv6 one":   {[]Neighbor{n4, n6}, nil, n4, true, false},
-		"IPv4 session, next hops for both":  {[]Neighbor{n4, n6}, []netip.Addr{our4, our6}, n4, true, true},
-		"IPv6 session, its own next hop is": {[]Neighbor{n4, n6}, []netip.Addr{our6}, n6, false, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := sessions(tc.neighbors, tc.hops)[tc.of.Address.String()]
-			if s.ipv4 != tc.ipv4 || s.ipv6 != tc.ipv6 {
-				t.Errorf("want IPv4 %v and IPv6 %v, got %v and %v", tc.ipv4, tc.ipv6, s.ipv4, s.ipv6)
-			}
-			if got := len(s.peer().AfiSafis); got != s.carries(1, 1) {
-				t.Errorf("want %d families offered, got %d", s.carries(1, 1), got)
-			}
-		})
-	}
-}

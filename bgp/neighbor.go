@@ -4,8 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"sync"
+)
 
-	gobgpapi "github.com/osrg/gobgp/v3/api"
+// How sessions are ended that we end (RFC 4486 section 4).
+var (
+	errRemoved = &refusal{code: ceaseError, subcode: deconfigured, reason: "removed from the configuration"}
+	errAltered = &refusal{code: ceaseError, subcode: otherChange, reason: "its configuration has changed"}
+	errStopped = &refusal{code: ceaseError, subcode: adminShutdown, data: shutdownText(stopText), reason: stopText}
 )
 
 // SetNeighbors makes neighbors the complete set of sessions. Sessions that stay
@@ -13,9 +20,9 @@ import (
 // IPv4 neighbor, or removing the last one, changes the IPv6 sessions that
 // carried IPv4 for want of it. SetNeighbors waits for the Speaker to be ready,
 // and returns an error if a neighbor is not valid (then nothing is changed),
-// ctx ends, the Speaker has ended, or GoBGP refuses or does not answer; then a
-// part may be done, a neighbor that could not be added has that for its
-// LastError, and the next call does the rest.
+// ctx ends or the Speaker has ended before, or the listener does not take a
+// neighbor's password; then the others are set, this one has that for its
+// LastError, and the next call tries again.
 func (s *Speaker) SetNeighbors(ctx context.Context, neighbors []Neighbor) error {
 	if err := validateNeighbors(neighbors); err != nil {
 		return err
@@ -24,88 +31,71 @@ func (s *Speaker) SetNeighbors(ctx context.Context, neighbors []Neighbor) error 
 		return err
 	}
 	defer s.mu.Unlock()
-	return s.setSessions(ctx, neighbors)
+	return s.setGuards(s.cfg.sessions(neighbors))
 }
 
-// setSessions turns the sessions into those of neighbors, as far as it can.
-func (s *Speaker) setSessions(ctx context.Context, neighbors []Neighbor) error {
-	have, err := s.configured(ctx)
-	if err != nil {
-		return fmt.Errorf("read the neighbors: %w", err)
-	}
-	want := sessions(neighbors, s.cfg.NextHops)
-	var errs []error
-	for key, old := range have {
-		if want[key] == old {
-			continue
-		}
-		if err := s.deletePeer(ctx, key); err != nil {
-			errs = append(errs, fmt.Errorf("remove neighbor %v: %w", key, err))
-			want[key] = old
+// setGuards turns the guards into those of want, as far as it can. The caller
+// holds s.mu.
+func (s *Speaker) setGuards(want map[netip.Addr]session) error {
+	gone := make(map[netip.Addr]*refusal)
+	for addr, g := range s.all() {
+		if session, ok := want[addr]; !ok {
+			gone[addr] = errRemoved
+		} else if session != g.session {
+			gone[addr] = errAltered
 		}
 	}
+	s.endGuards(gone)
 	s.book.retain(want)
-	for key, session := range want {
-		if have[key] == session {
+	s.learner.retain(want)
+	var errs []error
+	for addr, session := range want {
+		if s.guard(addr) != nil {
 			continue
 		}
-		if err := s.addPeer(ctx, session); err != nil {
-			s.book.fail(key, err.Error())
-			errs = append(errs, fmt.Errorf("add neighbor %v: %w", key, err))
+		if err := s.begin(session); err != nil {
+			s.book.fail(session, err.Error())
+			errs = append(errs, fmt.Errorf("neighbor %v: %w", addr, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// configured reads which sessions GoBGP has. One that it was not known to have,
-// because its answer came too late, is the zero session.
-func (s *Speaker) configured(ctx context.Context) (map[string]session, error) {
-	keys, err := call(ctx, func() ([]string, error) {
-		var keys []string
-		err := s.server.ListPeer(context.Background(), &gobgpapi.ListPeerRequest{},
-			func(p *gobgpapi.Peer) { keys = append(keys, p.Conf.NeighborAddress) })
-		return keys, err
-	})
-	all := make(map[string]session, len(keys))
-	for _, key := range keys {
-		all[key] = s.sessions[key]
-	}
-	return all, err
-}
-
-// addPeer begins a session. It refuses one whose password the listener did not
-// take: GoBGP would accept the neighbor's unsigned connection there.
-func (s *Speaker) addPeer(ctx context.Context, session session) error {
-	key := session.key()
-	s.book.add(session)
-	err := do(ctx, func() error {
-		return s.server.AddPeer(context.Background(), &gobgpapi.AddPeerRequest{Peer: session.peer()})
-	})
-	if err != nil {
+// begin begins to hold session. Without its password on the listener the
+// neighbor's unsigned connection would be accepted there.
+func (s *Speaker) begin(session session) error {
+	if err := s.key(session.Address, session.Password); err != nil && session.Password != "" {
 		return err
 	}
-	if reason := s.book.unsigned(key); reason != "" {
-		return errors.Join(errors.New(reason), s.disconnect(ctx, key))
-	}
-	s.sessions[key] = session
-	s.log.Info().Str("neighbor", key).Uint32("asn", session.ASN).Msg("neighbor added")
+	g := newGuard(s, session)
+	s.guardsMu.Lock()
+	s.guards[session.Address] = g
+	s.guardsMu.Unlock()
+	s.log.Info().Stringer("neighbor", session.Address).Uint32("asn", session.ASN).Msg("neighbor added")
 	return nil
 }
 
-// deletePeer ends a session.
-func (s *Speaker) deletePeer(ctx context.Context, key string) error {
-	if err := s.disconnect(ctx, key); err != nil {
-		return err
+// endGuards ends those guards at once, telling each neighbor why.
+func (s *Speaker) endGuards(why map[netip.Addr]*refusal) {
+	var ending sync.WaitGroup
+	for addr, reason := range why {
+		g := s.guard(addr)
+		s.guardsMu.Lock()
+		delete(s.guards, addr)
+		s.guardsMu.Unlock()
+		ending.Go(func() { g.end(reason) })
 	}
-	delete(s.sessions, key)
-	s.log.Info().Str("neighbor", key).Msg("neighbor removed")
-	return nil
+	ending.Wait()
+	for addr, reason := range why {
+		if reason != errStopped {
+			s.log.Info().Stringer("neighbor", addr).Str("reason", reason.reason).Msg("neighbor removed")
+		}
+	}
 }
 
-// disconnect makes GoBGP forget a neighbor; what that is told is Cease, Peer
-// De-configured (RFC 4486 section 4).
-func (s *Speaker) disconnect(ctx context.Context, key string) error {
-	return do(ctx, func() error {
-		return s.server.DeletePeer(context.Background(), &gobgpapi.DeletePeerRequest{Address: key})
-	})
+// guard returns the guard of the neighbor with addr, or nil.
+func (s *Speaker) guard(addr netip.Addr) *guard {
+	s.guardsMu.RLock()
+	defer s.guardsMu.RUnlock()
+	return s.guards[addr]
 }

@@ -93,14 +93,14 @@ func (s *Speaker) change(ctx context.Context, have, want rib) error {
 	return errors.Join(errs...)
 }
 
-// announced reads what the RIB has. The import policy rejects all but our own
-// routes, so whatever is in it is ours.
+// announced reads what the RIB has. No neighbor's route comes near it, so
+// whatever is in it is ours.
 func (s *Speaker) announced(ctx context.Context) (rib, error) {
 	all := make(rib)
 	for _, afi := range []gobgpapi.Family_Afi{gobgpapi.Family_AFI_IP, gobgpapi.Family_AFI_IP6} {
 		destinations, err := call(ctx, func() ([]*gobgpapi.Destination, error) {
 			var list []*gobgpapi.Destination
-			err := s.server.ListPath(context.Background(), &gobgpapi.ListPathRequest{Family: unicast(afi)},
+			err := s.engine.server.ListPath(context.Background(), &gobgpapi.ListPathRequest{Family: unicast(afi)},
 				func(d *gobgpapi.Destination) { list = append(list, d) })
 			return list, err
 		})
@@ -128,7 +128,7 @@ func (s *Speaker) add(ctx context.Context, p netip.Prefix, a Attributes) error {
 		return err
 	}
 	err = do(ctx, func() error {
-		_, err := s.server.AddPath(context.Background(), &gobgpapi.AddPathRequest{Path: path})
+		_, err := s.engine.server.AddPath(context.Background(), &gobgpapi.AddPathRequest{Path: path})
 		return err
 	})
 	if err == nil {
@@ -145,7 +145,7 @@ func (s *Speaker) withdraw(ctx context.Context, p netip.Prefix) error {
 		return err
 	}
 	err = do(ctx, func() error {
-		return s.server.DeletePath(context.Background(), &gobgpapi.DeletePathRequest{Family: path.Family, Path: path})
+		return s.engine.server.DeletePath(context.Background(), &gobgpapi.DeletePathRequest{Family: path.Family, Path: path})
 	})
 	if err == nil {
 		s.log.Info().Stringer("prefix", p).Msg("withdrawn")

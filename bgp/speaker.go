@@ -4,22 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net"
+	"net/netip"
 	"sync"
 	"time"
 
-	gobgpapi "github.com/osrg/gobgp/v3/api"
-	gobgp "github.com/osrg/gobgp/v3/pkg/server"
 	"github.com/rs/zerolog"
 )
 
-const (
-	callTime  = 5 * time.Second // for one answer of GoBGP; it normally takes less than a millisecond
-	leaveTime = time.Second     // for all sessions to end at a clean exit
-
-	// stopText is sent with the last NOTIFICATION; GoBGP cuts it at 128 octets
-	// (RFC 9003 section 2 allows 255).
-	stopText = "anycastd is stopping"
-)
+// stopText is sent with the last NOTIFICATION (RFC 9003 section 2).
+const stopText = "anycastd is stopping"
 
 // errEnded is returned by a Speaker that no longer runs.
 var errEnded = errors.New("bgp speaker has ended")
@@ -27,33 +22,35 @@ var errEnded = errors.New("bgp speaker has ended")
 // Speaker is a BGP speaker of one process: GoBGP's table options are global,
 // and its main loop cannot be ended.
 type Speaker struct {
-	cfg    Config
-	log    zerolog.Logger
-	book   *book
-	server *gobgp.BgpServer
-	fatal  chan error    // GoBGP's first Panic or Fatal
-	ready  chan struct{} // closed when routes can be set
-	ended  chan struct{} // closed when they no longer can
-	once   sync.Once     // Run has begun
+	cfg     Config
+	log     zerolog.Logger
+	book    *book
+	learner *learner
+	engine  *engine
+	ready   chan struct{} // closed when routes can be set
+	ended   chan struct{} // closed when they no longer can
+	once    sync.Once     // Run has begun
 
-	mu       sync.Mutex         // held over each change of routes or sessions
-	sessions map[string]session // by key, as last given to GoBGP
+	listeners []*net.TCPListener // since Run has begun
+
+	mu       sync.Mutex // held over each change of routes or neighbors
+	guardsMu sync.RWMutex
+	guards   map[netip.Addr]*guard // under guardsMu
 }
 
 // New returns a Speaker that Run will start. A Config that is not valid makes
 // Run return an error.
 func New(cfg Config, log zerolog.Logger) *Speaker {
-	s := &Speaker{
-		cfg:      cfg,
-		log:      log,
-		book:     newBook(log, time.Now),
-		fatal:    make(chan error, 1),
-		ready:    make(chan struct{}),
-		ended:    make(chan struct{}),
-		sessions: make(map[string]session),
+	return &Speaker{
+		cfg:     cfg,
+		log:     log,
+		book:    newBook(log, time.Now),
+		learner: newLearner(cfg.Learned),
+		engine:  newEngine(log),
+		ready:   make(chan struct{}),
+		ended:   make(chan struct{}),
+		guards:  make(map[netip.Addr]*guard),
 	}
-	s.server = gobgp.NewBgpServer(gobgp.LoggerOption(logger{log: log, book: s.book, fatal: s.fatal}))
-	return s
 }
 
 // Run speaks BGP until ctx ends, then tells each neighbor that it stops
@@ -78,27 +75,41 @@ func (s *Speaker) Ready() <-chan struct{} { return s.ready }
 // never waits for GoBGP.
 func (s *Speaker) Peers() []Peer { return s.book.peers() }
 
+// Watch makes addrs the addresses whose host routes Learned tells of. Neighbors
+// are asked once more for what they know, where some are new. With none, which
+// is so at first, the neighbors' routes are not even read.
+func (s *Speaker) Watch(addrs []netip.Addr) {
+	if !s.learner.watch(addrs) {
+		return
+	}
+	for _, g := range s.all() {
+		g.ask()
+	}
+}
+
+// Learned returns what the neighbors say of each watched address, in the order
+// of the addresses. A session that is lost takes its routes with it, but makes
+// no address gone. A session knows all of its neighbor's routes of a family
+// after the End-of-RIB (RFC 4724 section 2), or 30 s.
+func (s *Speaker) Learned() []Learned { return s.learner.learned() }
+
 // run is Run without its bookkeeping.
 func (s *Speaker) run(ctx context.Context) error {
 	if err := s.cfg.Validate(); err != nil {
 		return err
 	}
-	go s.server.Serve() // never returns
-
 	whole := context.WithoutCancel(ctx) // what is begun is finished, then stopped in order
 	if err := s.start(whole); err != nil {
 		return fmt.Errorf("start bgp: %w", err)
 	}
 	defer s.stop()
-	if err := s.configure(whole); err != nil {
-		return err
-	}
+	s.configure()
 	close(s.ready)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case err := <-s.fatal:
+		case err := <-s.engine.fatal:
 			return err
 		case <-s.book.changed:
 			s.book.deliver(s.cfg.Notify)
@@ -106,85 +117,52 @@ func (s *Speaker) run(ctx context.Context) error {
 	}
 }
 
-// start starts GoBGP, without any neighbor.
-func (s *Speaker) start(ctx context.Context) error {
-	port := int32(s.cfg.ListenPort)
-	if port == 0 {
-		port = -1 // 0 would be 179 to GoBGP
+// start opens the listeners and starts GoBGP.
+func (s *Speaker) start(ctx context.Context) (err error) {
+	if s.listeners, err = s.cfg.listen(); err != nil {
+		return err
 	}
-	global := &gobgpapi.Global{Asn: s.cfg.ASN, RouterId: s.cfg.RouterID.String(), ListenPort: port}
-	return do(ctx, func() error {
-		return s.server.StartBgp(context.Background(), &gobgpapi.StartBgpRequest{Global: global})
-	})
-}
-
-// configure sets the policy, then the neighbors, so that no route slips in. Some
-// neighbor that cannot be added does not keep the others from their routes.
-func (s *Speaker) configure(ctx context.Context) error {
-	if err := s.rejectAll(ctx); err != nil {
-		return fmt.Errorf("set the import policy: %w", err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.setSessions(ctx, s.cfg.Neighbors); err != nil {
-		s.log.Error().Err(err).Msg("not all neighbors could be added")
+	if err := s.engine.start(ctx, s.cfg.ASN, s.cfg.RouterID); err != nil {
+		closeAll(s.listeners)
+		return fmt.Errorf("gobgp: %w", err)
 	}
 	return nil
 }
 
-// rejectAll keeps every route but our own out of the RIB, and so out of what
-// is announced. A plain "reject" would keep our own out as well.
-func (s *Speaker) rejectAll(ctx context.Context) error {
-	own := &gobgpapi.Policy{Name: "own", Statements: []*gobgpapi.Statement{{
-		Name:       "own",
-		Conditions: &gobgpapi.Conditions{RouteType: gobgpapi.Conditions_ROUTE_TYPE_LOCAL},
-		Actions:    &gobgpapi.Actions{RouteAction: gobgpapi.RouteAction_ACCEPT},
-	}}}
-	err := do(ctx, func() error {
-		return s.server.AddPolicy(context.Background(), &gobgpapi.AddPolicyRequest{Policy: own})
-	})
-	if err != nil {
-		return err
+// configure begins the sessions. Some neighbor that cannot be added does not
+// keep the others from their routes.
+func (s *Speaker) configure() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.setGuards(s.cfg.sessions(s.cfg.Neighbors)); err != nil {
+		s.log.Error().Err(err).Msg("not all neighbors could be added")
 	}
-	return do(ctx, func() error {
-		return s.server.SetPolicyAssignment(context.Background(), &gobgpapi.SetPolicyAssignmentRequest{
-			Assignment: &gobgpapi.PolicyAssignment{
-				Name:          "global",
-				Direction:     gobgpapi.PolicyDirection_IMPORT,
-				Policies:      []*gobgpapi.Policy{{Name: "own"}},
-				DefaultAction: gobgpapi.RouteAction_REJECT,
-			},
-		})
-	})
+	for _, l := range s.listeners {
+		go s.accept(l)
+	}
 }
 
-// stop ends all sessions with a text that the neighbors' operators can read.
-// Ending GoBGP at once would send none, so stop first waits for the sessions.
+// stop ends all sessions with a text that the neighbors' operators can read
+// (RFC 9003).
 func (s *Speaker) stop() {
+	closeAll(s.listeners)
 	s.book.leave()
-	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
-	defer cancel()
-	err := do(ctx, func() error {
-		return s.server.DisablePeer(context.Background(), &gobgpapi.DisablePeerRequest{Communication: stopText})
-	})
-	for err == nil && !s.book.idle() {
-		select {
-		case <-ctx.Done():
-			err = ctx.Err()
-		case <-s.book.changed:
-			s.book.deliver(s.cfg.Notify)
-		}
+	s.mu.Lock()
+	why := make(map[netip.Addr]*refusal)
+	for addr := range s.all() {
+		why[addr] = errStopped
 	}
-	if err != nil {
-		s.log.Warn().Err(err).Msg("sessions ended without a word to the neighbors")
-	}
-	err = do(context.Background(), func() error {
-		return s.server.StopBgp(context.Background(), &gobgpapi.StopBgpRequest{})
-	})
-	if err != nil {
-		s.log.Warn().Err(err).Msg("bgp did not stop")
-	}
+	s.endGuards(why)
+	s.mu.Unlock()
+	s.engine.stop()
 	s.book.deliver(s.cfg.Notify)
+}
+
+// all returns the guards, by their neighbors' addresses.
+func (s *Speaker) all() map[netip.Addr]*guard {
+	s.guardsMu.RLock()
+	defer s.guardsMu.RUnlock()
+	return maps.Clone(s.guards)
 }
 
 // lock waits until s is ready and takes s.mu.
@@ -204,36 +182,4 @@ func (s *Speaker) lock(ctx context.Context) error {
 	default:
 		return nil
 	}
-}
-
-// call runs f, a call of GoBGP's API, for at most callTime. GoBGP ignores the
-// context of a call and may never answer; f is then left behind with what it
-// returns. Calls are served in their order, so it cannot overtake a later one.
-func call[T any](ctx context.Context, f func() (T, error)) (T, error) {
-	type answer struct {
-		value T
-		err   error
-	}
-	answers := make(chan answer, 1)
-	go func() {
-		value, err := f()
-		answers <- answer{value, err}
-	}()
-	var none T
-	timer := time.NewTimer(callTime)
-	defer timer.Stop()
-	select {
-	case a := <-answers:
-		return a.value, a.err
-	case <-ctx.Done():
-		return none, ctx.Err()
-	case <-timer.C:
-		return none, fmt.Errorf("gobgp did not answer within %v", callTime)
-	}
-}
-
-// do is call for what returns an error only.
-func do(ctx context.Context, f func() error) error {
-	_, err := call(ctx, func() (struct{}, error) { return struct{}{}, f() })
-	return err
 }

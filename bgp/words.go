@@ -1,35 +1,6 @@
 package bgp
 
-import (
-	"errors"
-	"fmt"
-	"net"
-	"strconv"
-	"strings"
-	"syscall"
-
-	gobgplog "github.com/osrg/gobgp/v3/pkg/log"
-)
-
-// notification describes the NOTIFICATION that GoBGP logged with fields.
-func notification(fields gobgplog.Fields) string {
-	if err, ok := fields["Data"].(error); ok {
-		// Of what it rejects itself, GoBGP logs a text instead of codes.
-		return "a notification: " + err.Error()
-	}
-	code, _ := fields["Code"].(uint8)
-	subcode, _ := fields["Subcode"].(uint8)
-	words := errorName(code)
-	if sub := subcodeName(code, subcode); sub != "" {
-		words += ", " + sub
-	}
-	// The communication is the neighbor's text: quoted, so that it cannot pass
-	// for ours nor reach a terminal raw (RFC 9003 section 2).
-	if said := text(fields["Communicated-Reason"]); said != "" {
-		words += ": " + strconv.Quote(said)
-	}
-	return words
-}
+import "fmt"
 
 // errorName is the name of a NOTIFICATION's error code.
 func errorName(code uint8) string {
@@ -76,75 +47,4 @@ func name(n uint8, what string, names ...string) string {
 		return fmt.Sprintf("%s %d", what, n)
 	}
 	return names[n-1]
-}
-
-// stateName is RFC 4271's name (section 8.2.2) of one of GoBGP's states.
-func stateName(gobgp string) string {
-	switch gobgp = strings.TrimPrefix(gobgp, "BGP_FSM_"); gobgp {
-	case "IDLE":
-		return idle
-	case "CONNECT":
-		return "Connect"
-	case "ACTIVE":
-		return "Active"
-	case "OPENSENT":
-		return "OpenSent"
-	case "OPENCONFIRM":
-		return "OpenConfirm"
-	case "ESTABLISHED":
-		return established
-	}
-	return gobgp
-}
-
-// endReason is GoBGP's reason for a session's end in words; "" for one that is
-// no error or that a notification tells better.
-func endReason(gobgp string) string {
-	switch gobgp {
-	case "read-failed":
-		return "connection closed by the neighbor"
-	case "write-failed":
-		return "connection lost while sending"
-	case "hold-timer-expired":
-		return "hold timer expired"
-	case "invalid-msg":
-		return "unexpected message from the neighbor"
-	}
-	return ""
-}
-
-// connectError is why a connection to a neighbor could not be made, without the
-// addresses that its own says already.
-func connectError(err error, neighbor string) string {
-	var timeout net.Error
-	switch _, zone, _ := strings.Cut(neighbor, "%"); {
-	case errors.Is(err, syscall.EINVAL) && zone != "" && !isInterface(zone):
-		return "interface " + zone + " does not exist"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "connection refused"
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return "no route to the neighbor, or no answer on the link"
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return "the local address is not on this host"
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return "no answer (unreachable, filtered, or TCP MD5 passwords that differ)"
-	}
-	return "connect: " + cause(err).Error()
-}
-
-// isInterface reports whether this host has an interface of that name.
-func isInterface(name string) bool {
-	_, err := net.InterfaceByName(name)
-	return err == nil
-}
-
-// cause unwraps err to its innermost error.
-func cause(err error) error {
-	for {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			return err
-		}
-		err = inner
-	}
 }

@@ -1,39 +1,14 @@
 package bgp
 
 import (
-	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/netip"
 	"os"
 	"syscall"
 	"testing"
-
-	gobgplog "github.com/osrg/gobgp/v3/pkg/log"
 )
-
-func TestNotificationIsToldInWords(t *testing.T) {
-	for want, fields := range map[string]gobgplog.Fields{
-		"Cease, Administrative Shutdown":                  {"Code": uint8(6), "Subcode": uint8(2), "Data": []byte(nil)},
-		`Cease, Administrative Reset: "back in 5"`:        {"Code": uint8(6), "Subcode": uint8(4), "Communicated-Reason": "back in 5"},
-		`Cease, Administrative Shutdown: "\x1b[2J\xff\n"`: {"Code": uint8(6), "Subcode": uint8(2), "Communicated-Reason": "\x1b[2J\xff\n"},
-		"Cease":                                   {"Code": uint8(6), "Subcode": uint8(0)},
-		"Cease, BFD Down":                         {"Code": uint8(6), "Subcode": uint8(10)},
-		"Cease, subcode 99":                       {"Code": uint8(6), "Subcode": uint8(99)},
-		"OPEN Message Error, Bad Peer AS":         {"Code": uint8(2), "Subcode": uint8(2)},
-		"UPDATE Message Error, Malformed AS_PATH": {"Code": uint8(3), "Subcode": uint8(11)},
-		"Message Header Error, Bad Message Type":  {"Code": uint8(1), "Subcode": uint8(3)},
-		"Finite State Machine Error, Unexpected Message in Established": {"Code": uint8(5), "Subcode": uint8(3)},
-		"Hold Timer Expired":                     {"Code": uint8(4), "Subcode": uint8(0)},
-		"ROUTE-REFRESH Message Error, subcode 1": {"Code": uint8(7), "Subcode": uint8(1)},
-		"error code 0":                           {},
-		"error code 200, subcode 7":              {"Code": uint8(200), "Subcode": uint8(7)},
-		"a notification: as number mismatch":     {"Data": errors.New("as number mismatch")},
-	} {
-		if got := notification(fields); got != want {
-			t.Errorf("%v: want %q, got %q", fields, want, got)
-		}
-	}
-}
 
 func TestConnectErrorIsToldInWords(t *testing.T) {
 	dial := func(err error) error {
@@ -50,13 +25,37 @@ func TestConnectErrorIsToldInWords(t *testing.T) {
 		{dial(syscall.EADDRNOTAVAIL), "192.0.2.2", "the local address is not on this host"},
 		{&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, "192.0.2.2", "no answer (unreachable, filtered, or TCP MD5 passwords that differ)"},
 		{fmt.Errorf("x: %w", dial(syscall.ENOPROTOOPT)), "192.0.2.2", "connect: protocol not available"},
-		{dial(syscall.EINVAL), "192.0.2.2", "connect: invalid argument"},
+		{&net.OpError{Op: "dial", Err: fmt.Errorf("set the TCP MD5 key: %w", syscall.ENOPROTOOPT)}, "192.0.2.2", "set the TCP MD5 key: protocol not available"},
 		{dial(syscall.EINVAL), "fe80::1%lo", "connect: invalid argument"},
 		{dial(syscall.EINVAL), "fe80::1%nosuch0", "interface nosuch0 does not exist"},
-		{dial(syscall.ECONNREFUSED), "fe80::1%nosuch0", "connection refused"},
+		{io.ErrUnexpectedEOF, "192.0.2.2", "unexpected EOF"},
 	} {
-		if got := connectError(tc.err, tc.neighbor); got != tc.want {
+		s := session{Neighbor: Neighbor{Address: netip.MustParseAddr(tc.neighbor)}}
+		if got := s.connectError(tc.err); got != tc.want {
 			t.Errorf("%v: want %q, got %q", tc.err, tc.want, got)
+		}
+	}
+}
+
+func TestEndOfAConnectionIsToldInWords(t *testing.T) {
+	lost := func(err error) error {
+		return &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", err)}
+	}
+	for _, tc := range []struct {
+		cause error
+		want  string
+	}{
+		{refuse(openError, badPeerAS, nil, "its OPEN names AS 2, not 1"), "its OPEN names AS 2, not 1: we sent OPEN Message Error, Bad Peer AS"},
+		{told{Code: ceaseError, Subcode: adminShutdown, Text: "bye"}, `neighbor sent Cease, Administrative Shutdown: "bye"`},
+		{io.EOF, "connection closed by the neighbor"},
+		{io.ErrUnexpectedEOF, "connection closed by the neighbor"},
+		{lost(syscall.ECONNRESET), "connection closed by the neighbor"},
+		{lost(syscall.EPIPE), "connection closed by the neighbor"},
+		{lost(syscall.EHOSTUNREACH), "connection lost: read: no route to host"},
+		{&net.OpError{Op: "write", Err: os.ErrDeadlineExceeded}, "the neighbor takes no more octets"},
+	} {
+		if got := endReason(tc.cause); got != tc.want {
+			t.Errorf("%v: want %q, got %q", tc.cause, tc.want, got)
 		}
 	}
 }

@@ -22,16 +22,16 @@ type birdConfig struct {
 	BFD       bool     // speak BFD (RFC 5880) with neighbours that have the option "bfd on;"
 }
 
-// birdNeighbor is one BGP session. An address of IPv6 makes it carry IPv6 routes,
-// one of IPv4, IPv4 routes.
+// birdNeighbor is one BGP session.
 type birdNeighbor struct {
 	Name          string // letters and digits: the protocol's name in birdc
 	Local, Remote string
 	ASN           uint32
-	Password      string // RFC 2385; empty: none
-	Export        bool   // tell the neighbour our routes; anycastd needs none
-	Prepend       int    // our AS that many times more in what we export
-	Options       string // more of BIRD's words, each ended by a semicolon
+	Password      string   // RFC 2385; empty: none
+	Export        bool     // tell the neighbour our routes; anycastd needs none
+	Prepend       int      // our AS that many times more in what we export
+	Options       string   // more of BIRD's words, each ended by a semicolon
+	Families      []string // whose routes it carries; none: that of the address. IPv4 over IPv6 as in RFC 8950
 }
 
 // bird is a running BIRD. On its host, birdc finds it without options.
@@ -88,15 +88,30 @@ func (n birdNeighbor) text(asn uint32) string {
 	if n.Password != "" {
 		password = fmt.Sprintf("password %q;", n.Password)
 	}
+	var channels strings.Builder
+	for _, f := range families(n.Remote, n.Families) {
+		extended := ""
+		if f == "ipv4" && family(n.Remote) == "ipv6" {
+			extended = "extended next hop on; "
+		}
+		fmt.Fprintf(&channels, "\t%s { %simport filter honour_shutdown; export %s; };\n", f, extended, export)
+	}
 	return fmt.Sprintf(`protocol bgp %s {
 	local %s as %d;
 	neighbor %s as %d;
 	hold time 9;
 	connect retry time 1; connect delay time 1; error wait time 1, 2;
 	%s %s
-	%s { import filter honour_shutdown; export %s; };
+%s}
+`, n.Name, n.Local, asn, n.Remote, n.ASN, password, n.Options, channels.String())
 }
-`, n.Name, n.Local, asn, n.Remote, n.ASN, password, n.Options, family(n.Remote), export)
+
+// families returns the families that a session carries.
+func families(address string, named []string) []string {
+	if len(named) == 0 {
+		return []string{family(address)}
+	}
+	return named
 }
 
 // family names the address family of an address or prefix as BIRD does.

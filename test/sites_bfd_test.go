@@ -44,7 +44,7 @@ type bfdBeside struct {
 }
 
 // startBFD runs BIRD ("bird") or FRR's bfdd ("bfdd") for the site's i-th front-end.
-func (s *site) startBFD(i int, program string) bfdBeside {
+func (s *place) startBFD(i int, program string) bfdBeside {
 	h := s.fronts[i]
 	to := []any{s.lan.Name, s.at4(1), s.at4(i + 2), s.at6(1), s.at6(i + 2)}
 	if program == "bird" {
@@ -76,5 +76,4 @@ const bfddProgram = "/usr/lib/frr/bfdd"
 // startBFD makes FRR speak BFD too.
 func (f *frr) startBFD(config string) {
 	f.start("bfdd", bfddProgram, config)
-	f.await("bfdd")
 }

@@ -18,7 +18,7 @@ func withBFD(c *birdConfig) {
 
 // serving starts the daemons of a lab with one front-end at each site, and
 // traffic that comes to site a's, and returns that.
-func (w *sites) serving(t *testing.T, edits ...string) (a *anycastd, f *traffic) {
+func (w *places) serving(t *testing.T, edits ...string) (a *anycastd, f *traffic) {
 	a, b := w.a.start(t, 0, "gw1", edits...), w.b.start(t, 0, "gw2")
 	a.awaitState("in service")
 	b.awaitState("in service")
@@ -31,7 +31,7 @@ func (w *sites) serving(t *testing.T, edits ...string) (a *anycastd, f *traffic)
 
 // mustMove waits until traffic of after since has moved to site b, and the
 // routes on the way there have settled; no hold time can have been over by then.
-func (w *sites) mustMove(f *traffic, cause string, since time.Time) {
+func (w *places) mustMove(f *traffic, cause string, since time.Time) {
 	awaitRoute(w.transit, prefix4, "via "+w.b.up4(2))
 	awaitRoute(w.transit, prefix6, "via "+w.b.up6(2))
 	settled := time.Now()
@@ -43,7 +43,7 @@ func (w *sites) mustMove(f *traffic, cause string, since time.Time) {
 // TestAKilledDaemonsSiteIsLeftAtOnce: by the reset of its sessions, for their
 // hold time of 90 s is longer than the test waits.
 func TestAKilledDaemonsSiteIsLeftAtOnce(t *testing.T) {
-	w := newSites(t, 1, plain)
+	w := newPlaces(t, 1, plain)
 	a, f := w.serving(t)
 	killed := time.Now()
 	a.Kill()
@@ -52,7 +52,7 @@ func TestAKilledDaemonsSiteIsLeftAtOnce(t *testing.T) {
 
 // TestADeadHostsSiteIsLeftAfterTheHoldTime: without BFD nobody knows sooner.
 func TestADeadHostsSiteIsLeftAfterTheHoldTime(t *testing.T) {
-	w := newSites(t, 1, plain)
+	w := newPlaces(t, 1, plain)
 	_, f := w.serving(t, `"90s"`, `"3s"`)
 	died := w.a.die(0)
 	w.mustMove(f, "host death, hold time 3 s", died)
@@ -65,7 +65,7 @@ func bfdPrograms() []string { return []string{"bird", "bfdd"} }
 // TestBFDBesideTellsBIRDOfADeadHostAtOnce: with a hold time of 90 s, which is
 // longer than the test waits. First one of two front-ends dies, then the other.
 func TestBFDBesideTellsBIRDOfADeadHostAtOnce(t *testing.T) {
-	w := newSites(t, 2, func(c *birdConfig) { c.ECMP = true; withBFD(c) })
+	w := newPlaces(t, 2, func(c *birdConfig) { c.ECMP = true; withBFD(c) })
 	second := w.a.start(t, 1, "gw2")
 	_, f := w.serving(t)
 	second.awaitState("in service")
@@ -89,7 +89,7 @@ func TestBFDBesideTellsBIRDOfADeadHostAtOnce(t *testing.T) {
 // TestBFDBesideTellsFRROfADeadHostAtOnce is the same without traffic. BFD is
 // there last: FRR 8.4 resets a session that comes up where BFD is up already, once.
 func TestBFDBesideTellsFRROfADeadHostAtOnce(t *testing.T) {
-	s := newSite(newLab(t, "bird", "vtysh", bgpdProgram), "a", 64501, "198.18.1.", "2001:db8:a1::", 2)
+	s := newPlace(newLab(t, "bird", "vtysh", bgpdProgram), "a", 64501, "198.18.1.", "2001:db8:a1::", 2)
 	c := frrConfig{RouterID: s.at4(1), ASN: s.asn}
 	for _, n := range s.neighbors("") {
 		c.Neighbors = append(c.Neighbors, frrNeighbor{Remote: n.Remote, ASN: n.ASN, Options: []string{"bfd profile fast", "timers 30 90"}})
@@ -123,7 +123,7 @@ func TestBFDBesideTellsFRROfADeadHostAtOnce(t *testing.T) {
 
 // die cuts the i-th front-end off as a host's death does: the router's own link
 // stays up.
-func (s *site) die(i int) time.Time {
+func (s *place) die(i int) time.Time {
 	died := time.Now()
 	s.fronts[i].Run("ip", "link", "delete", "dev", s.lan.Name)
 	return died

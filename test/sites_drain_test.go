@@ -21,7 +21,7 @@ type traffic struct {
 const trafficRate = 500
 
 // startTraffic makes clients come, none of which asks twice.
-func (w *sites) startTraffic(t *testing.T) *traffic {
+func (w *places) startTraffic(t *testing.T) *traffic {
 	f := &traffic{crowd: crowdBehind(t, w.Lab, w.client, w.transit), begin: time.Now()}
 	f.stop = f.stream(trafficRate)
 	t.Cleanup(f.stop)
@@ -130,7 +130,7 @@ func (f *traffic) mustEndGap(cause string, since, settled time.Time) {
 // TestASiteIsDrainedRestartedAndUndrainedWithoutALostRequest: what its clients
 // see of it is another gateway.
 func TestASiteIsDrainedRestartedAndUndrainedWithoutALostRequest(t *testing.T) {
-	w := newSites(t, 1, plain)
+	w := newPlaces(t, 1, plain)
 	a, b := w.a.start(t, 0, "gw1"), w.b.start(t, 0, "gw2")
 	a.awaitState("in service")
 	b.awaitState("in service")

@@ -8,7 +8,7 @@ import (
 // TestTwoFrontEndsOfASiteShareItsClientsAndOneIsDrainedWithoutALostRequest: BIRD
 // finds their routes alike, and the kernel spreads clients by their addresses.
 func TestTwoFrontEndsOfASiteShareItsClientsAndOneIsDrainedWithoutALostRequest(t *testing.T) {
-	w := newSites(t, 2, func(c *birdConfig) { c.ECMP = true })
+	w := newPlaces(t, 2, func(c *birdConfig) { c.ECMP = true })
 	first, second := w.a.start(t, 0, "gw1"), w.a.start(t, 1, "gw2")
 	first.awaitState("in service")
 	second.awaitState("in service")
@@ -36,7 +36,7 @@ func TestTwoFrontEndsOfASiteShareItsClientsAndOneIsDrainedWithoutALostRequest(t 
 }
 
 // awaitBoth waits until site a's router sends clients to both its front-ends.
-func (w *sites) awaitBoth() {
+func (w *places) awaitBoth() {
 	for number := 2; number <= 3; number++ {
 		awaitRoute(w.a.router, prefix4, "nexthop via "+w.a.at4(number)+" ")
 		awaitRoute(w.a.router, prefix6, "nexthop via "+w.a.at6(number)+" ")

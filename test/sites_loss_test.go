@@ -21,7 +21,7 @@ const lossy = `table inet lossy {
 // TestSessionsOutliveTheLossOfAFifthOfAllPackets: between router and front-end,
 // each way, for longer than the hold time. Clients that ask again are answered.
 func TestSessionsOutliveTheLossOfAFifthOfAllPackets(t *testing.T) {
-	w := newSites(t, 1, plain)
+	w := newPlaces(t, 1, plain)
 	a := w.a.start(t, 0, "gw1", `"90s"`, `"9s"`)
 	a.awaitState("in service")
 	awaitRoute(w.transit, prefix4, "via "+w.a.up4(2))

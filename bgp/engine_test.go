@@ -1,0 +1,59 @@
+package bgp
+
+import (
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// startEngine runs a GoBGP of AS 65001 until the test ends.
+func startEngine(t *testing.T) *engine {
+	t.Helper()
+	e := newEngine(zerolog.Nop())
+	if err := e.start(t.Context(), 65001, our4); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.stop)
+	return e
+}
+
+// aFeed is one of IPv4 and IPv6 for a neighbor of AS 65002.
+func aFeed() feed {
+	return feed{
+		open: open{ASN: 65002, HoldTime: maxHoldTime, RouterID: netip.MustParseAddr("192.0.2.2"), Multiprotocol: true,
+			Families: IPv4Unicast | IPv6Unicast, FourOctet: true, Refresh: true, ExtendedNextHop: true},
+		local: our6, families: IPv4Unicast | IPv6Unicast, keepalive: time.Second,
+	}
+}
+
+func TestFeedsLeaveNothingBehind(t *testing.T) {
+	e := startEngine(t)
+	round := func() {
+		tap, err := e.attach(t.Context(), aFeed())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tap.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 10 {
+		round()
+	}
+	goroutines := runtime.NumGoroutine()
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	begun := time.Now()
+	for range 1000 {
+		round()
+	}
+	t.Log(time.Since(begun))
+	eventually(t, "no goroutine more", func() bool { return runtime.NumGoroutine() <= goroutines })
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	t.Logf("heap %d kB more", (int64(after.HeapAlloc)-int64(before.HeapAlloc))/1024)
+}
