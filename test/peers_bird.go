@@ -18,17 +18,20 @@ type birdConfig struct {
 	ASN       uint32
 	Neighbors []birdNeighbor
 	Static    []string // prefixes it originates
+	ECMP      bool     // install equal routes as one of several next hops
+	BFD       bool     // speak BFD (RFC 5880) with neighbours that have the option "bfd on;"
 }
 
-// birdNeighbor is one BGP session. An address of IPv6 makes it carry IPv6 routes,
-// one of IPv4, IPv4 routes.
+// birdNeighbor is one BGP session.
 type birdNeighbor struct {
 	Name          string // letters and digits: the protocol's name in birdc
 	Local, Remote string
 	ASN           uint32
-	Password      string // RFC 2385; empty: none
-	Export        bool   // tell the neighbour our routes; anycastd needs none
-	Options       string // more of BIRD's words, each ended by a semicolon
+	Password      string   // RFC 2385; empty: none
+	Export        bool     // tell the neighbour our routes; anycastd needs none
+	Prepend       int      // our AS that many times more in what we export
+	Options       string   // more of BIRD's words, each ended by a semicolon
+	Families      []string // whose routes it carries; none: that of the address. IPv4 over IPv6 as in RFC 8950
 }
 
 // bird is a running BIRD. On its host, birdc finds it without options.
@@ -49,17 +52,24 @@ func startBIRD(h *lab.Host, c birdConfig) *bird {
 
 func (c birdConfig) text() string {
 	var s strings.Builder
+	merge := ""
+	if c.ECMP {
+		merge = "merge paths on;"
+	}
 	fmt.Fprintf(&s, `log stderr all;
-router id %s;
+router id %[1]s;
 protocol device { scan time 5; }
 protocol direct { ipv4; ipv6; }
-protocol kernel kernel4 { ipv4 { import none; export where source ~ [RTS_BGP]; }; }
-protocol kernel kernel6 { ipv6 { import none; export where source ~ [RTS_BGP]; }; }
+protocol kernel kernel4 { %[2]s ipv4 { import none; export where source ~ [RTS_BGP]; }; }
+protocol kernel kernel6 { %[2]s ipv6 { import none; export where source ~ [RTS_BGP]; }; }
 filter honour_shutdown {
 	if (65535, 0) ~ bgp_community then bgp_local_pref = 0;
 	accept;
 }
-`, c.RouterID)
+`, c.RouterID, merge)
+	if c.BFD {
+		s.WriteString("protocol bfd { interface \"*\" { interval 300 ms; multiplier 3; }; }\n")
+	}
 	for _, prefix := range c.Static {
 		fmt.Fprintf(&s, "protocol static { %s; route %s unreachable; }\n", family(prefix), prefix)
 	}
@@ -72,10 +82,19 @@ filter honour_shutdown {
 func (n birdNeighbor) text(asn uint32) string {
 	export, password := "none", ""
 	if n.Export {
-		export = "where source ~ [RTS_STATIC, RTS_BGP]"
+		prepend := strings.Repeat(fmt.Sprintf("bgp_path.prepend(%d); ", asn), n.Prepend)
+		export = "filter { if source ~ [RTS_STATIC, RTS_BGP] then { " + prepend + "accept; } reject; }"
 	}
 	if n.Password != "" {
 		password = fmt.Sprintf("password %q;", n.Password)
+	}
+	var channels strings.Builder
+	for _, f := range families(n.Remote, n.Families) {
+		extended := ""
+		if f == "ipv4" && family(n.Remote) == "ipv6" {
+			extended = "extended next hop on; "
+		}
+		fmt.Fprintf(&channels, "\t%s { %simport filter honour_shutdown; export %s; };\n", f, extended, export)
 	}
 	return fmt.Sprintf(`protocol bgp %s {
 	local %s as %d;
@@ -83,9 +102,16 @@ func (n birdNeighbor) text(asn uint32) string {
 	hold time 9;
 	connect retry time 1; connect delay time 1; error wait time 1, 2;
 	%s %s
-	%s { import filter honour_shutdown; export %s; };
+%s}
+`, n.Name, n.Local, asn, n.Remote, n.ASN, password, n.Options, channels.String())
 }
-`, n.Name, n.Local, asn, n.Remote, n.ASN, password, n.Options, family(n.Remote), export)
+
+// families returns the families that a session carries.
+func families(address string, named []string) []string {
+	if len(named) == 0 {
+		return []string{family(address)}
+	}
+	return named
 }
 
 // family names the address family of an address or prefix as BIRD does.
@@ -133,6 +159,17 @@ func awaitRoute(h *lab.Host, prefix, text string) {
 func awaitNoRoute(h *lab.Host, prefix string) {
 	h.Lab.Eventually(fmt.Sprintf("%s has no route to %s", h.Name, prefix), patience, func() error {
 		if route := kernelRoute(h, prefix); route != "" {
+			return fmt.Errorf("it has %q", route)
+		}
+		return nil
+	})
+}
+
+// awaitNoRouteBy waits until no route of the host's kernel to exactly this prefix
+// contains text, such as "via 192.0.2.1".
+func awaitNoRouteBy(h *lab.Host, prefix, text string) {
+	h.Lab.Eventually(fmt.Sprintf("%s has no route to %s %s", h.Name, prefix, text), patience, func() error {
+		if route := kernelRoute(h, prefix); strings.Contains(route, text+" ") {
 			return fmt.Errorf("it has %q", route)
 		}
 		return nil

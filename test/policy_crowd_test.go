@@ -64,14 +64,21 @@ func (v *visit) outcome() string {
 // newCrowd makes room for a crowd in the fabric.
 func (f *fabric) newCrowd(t *testing.T) *crowd {
 	t.Helper()
+	return crowdBehind(t, f.Lab, f.client, f.router)
+}
+
+// crowdBehind makes room for a crowd on a host with the fabric's client's
+// addresses, behind a router.
+func crowdBehind(t *testing.T, l *lab.Lab, host, router *lab.Host) *crowd {
+	t.Helper()
 	for prefix, via := range map[string]string{crowd4: client4, crowd6: client6} {
-		f.client.Route("local " + prefix + " dev lo")
-		f.router.Route(prefix + " via " + via)
+		host.Route("local " + prefix + " dev lo")
+		router.Route(prefix + " via " + via)
 	}
-	c := &crowd{t: t, lab: f.Lab, sockets: map[string]*net.UDPConn{}, visits: map[uint64]*visit{}}
+	c := &crowd{t: t, lab: l, sockets: map[string]*net.UDPConn{}, visits: map[uint64]*visit{}}
 	for name, network := range map[string]string{"ipv4": "udp4", "ipv6": "udp6"} {
 		var s *net.UDPConn
-		if err := f.client.Do(func() (err error) { s, err = listenForAny(network); return err }); err != nil {
+		if err := host.Do(func() (err error) { s, err = listenForAny(network); return err }); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { s.Close() })

@@ -173,14 +173,20 @@ func serve(t *testing.T, h *lab.Host, network, at string, answer func(in []byte)
 func standIns(t *testing.T, f *fabric) {
 	t.Helper()
 	for _, g := range f.gateways {
-		serve(t, g, "udp", ":500", func(in []byte) []byte {
-			h, ok := ike.ParseHeader(in)
-			if !ok {
-				return nil
-			}
-			return ike.AppendNotify(nil, h, ike.InvalidMajorVersion, nil)
-		})
+		standIn(t, g)
 	}
+}
+
+// standIn makes a host answer probes as a gateway does.
+func standIn(t *testing.T, h *lab.Host) {
+	t.Helper()
+	serve(t, h, "udp", ":500", func(in []byte) []byte {
+		h, ok := ike.ParseHeader(in)
+		if !ok {
+			return nil
+		}
+		return ike.AppendNotify(nil, h, ike.InvalidMajorVersion, nil)
+	})
 }
 
 func TestSIGTERMTakesTheRoutesBeforeTheSocketsBeforeTheAddresses(t *testing.T) {
