@@ -34,6 +34,23 @@ func TestValidateSaysWhatIsWrong(t *testing.T) {
 		"hold time 3.5 s":         {func(c *Config) { c.Neighbors[0].HoldTime = 3500 * time.Millisecond }, "hold time 3.5s"},
 		"hold time too long":      {func(c *Config) { c.Neighbors[0].HoldTime = 65536 * time.Second }, "hold time 18h12m16s"},
 		"local address":           {func(c *Config) { c.Neighbors[0].LocalAddress = our6 }, "of another family"},
+		"listen address":          {func(c *Config) { c.Listen = []netip.Addr{our4, netip.MustParseAddr("ff02::1")} }, "listen address ff02::1"},
+		"unknown family":          {func(c *Config) { c.Neighbors[0].Families = 4 }, "families 0x4"},
+		"hops":                    {func(c *Config) { c.Neighbors[0].Multihop = 256 }, "256 hops"},
+		"max prefixes":            {func(c *Config) { c.Neighbors[0].MaxPrefixes = -1 }, "-1 prefixes"},
+		"neighbor's next hop":     {func(c *Config) { c.Neighbors[0].NextHop = netip.MustParseAddr("fe80::1%lo") }, "next hop fe80::1%lo"},
+		"interface":               {func(c *Config) { c.Neighbors[0].Interface = "a-very-long-name" }, "more than 15 octets"},
+		"interface and zone": {func(c *Config) {
+			c.Neighbors[0] = Neighbor{Address: netip.MustParseAddr("fe80::1%a"), ASN: 1, Interface: "b"}
+		}, "interface b is not"},
+		"keepalive of a third":    {func(c *Config) { c.Neighbors[0].Keepalive = time.Second }, ""},
+		"keepalive of more":       {func(c *Config) { c.Neighbors[0].Keepalive = 2 * time.Second }, "keepalive time 2s"},
+		"keepalive, hold default": {func(c *Config) { c.Neighbors[0].HoldTime, c.Neighbors[0].Keepalive = 0, 3*time.Second }, ""},
+		"connect retry":           {func(c *Config) { c.Neighbors[0].ConnectRetry = time.Millisecond }, "connect retry 1ms"},
+		"graceful restart":        {func(c *Config) { c.Neighbors[0].GracefulRestart = 4096 * time.Second }, "graceful restart 1h8m16s"},
+		"two keys of one address": {func(c *Config) {
+			c.Neighbors = []Neighbor{{Address: netip.MustParseAddr("fe80::1%a"), ASN: 1, Password: "x"}, {Address: netip.MustParseAddr("fe80::1%b"), ASN: 1}}
+		}, "cannot tell apart"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := good()
