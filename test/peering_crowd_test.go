@@ -20,11 +20,12 @@ func TestAHundredNeighborsComeUpAtOnce(t *testing.T) {
 	l.Uplink(front, "192.0.2.101/24 "+front6+"/64", core, "192.0.2.1/24 "+router6+"/64")
 	c := birdConfig{RouterID: "192.0.2.1", ASN: routerASN}
 	edits := []string{"# next_hop", fmt.Sprintf("next_hop = [%q]", front6)}
+	locals, remotes := "", ""
 	for i := range n {
 		p := peering{Name: fmt.Sprintf("n%d", i), Local: fmt.Sprintf("192.0.2.%d", 1+i), Remote: fmt.Sprintf("192.0.2.%d", 101+i)}
 		if i > 0 {
-			core.Run("ip", "address", "add", p.Local+"/24", "dev", "front")
-			front.Run("ip", "address", "add", p.Remote+"/24", "dev", "core")
+			locals += "address add " + p.Local + "/24 dev front\n"
+			remotes += "address add " + p.Remote + "/24 dev core\n"
 		}
 		s.peerings = append(s.peerings, p)
 		edits = append(edits, fmt.Sprintf("address = %q\n", p.Local), fmt.Sprintf("address = %q\nlocal_address = %q\n", p.Local, p.Remote))
@@ -32,6 +33,8 @@ func TestAHundredNeighborsComeUpAtOnce(t *testing.T) {
 			Name: p.Name, Local: p.Local, Remote: p.Remote, ASN: frontASN, Families: []string{"ipv4", "ipv6"},
 		})
 	}
+	core.Run("ip", "-batch", core.File("addresses", locals))
+	front.Run("ip", "-batch", front.File("addresses", remotes))
 	b := startBIRD(core, c)
 	start := time.Now()
 	daemon := startAnycastd(front, s.config("", edits...))
