@@ -1,6 +1,6 @@
 # The two commands of the README are "make demo" and "make test".
 
-PEERS = bird2 bind9 bind9-dnsutils knot strongswan-charon strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins libnss3-tools nftables ethtool tcpdump iproute2 util-linux procps curl openssl
+PEERS = bird2 frr exabgp bind9 bind9-dnsutils knot strongswan-charon strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins libnss3-tools nftables ethtool tcpdump iproute2 util-linux procps curl openssl
 LIBRESWAN = bin/peers/libreswan
 PLUTO = $(LIBRESWAN)/usr/libexec/ipsec/pluto
 

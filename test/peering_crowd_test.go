@@ -9,28 +9,35 @@ import (
 )
 
 // TestAHundredNeighborsComeUpAtOnce and are told the routes; the daemon's memory
-// and the time are logged. They are one BIRD's, each at an address of its own.
+// and the time are logged. They are one BIRD's,
+// each at an address of its own, which BIRD wants of both ends.
 func TestAHundredNeighborsComeUpAtOnce(t *testing.T) {
 	const n = 100
 	l := newLab(t, "bird", "birdc")
 	front, core := l.Host("front"), l.Host("core")
 	s := &site{Lab: l, front: front, core: core}
 	core.Router()
-	l.Uplink(front, "192.0.2.254/24 "+front6+"/64", core, "192.0.2.1/24 "+router6+"/64")
+	l.Uplink(front, "192.0.2.101/24 "+front6+"/64", core, "192.0.2.1/24 "+router6+"/64")
 	c := birdConfig{RouterID: "192.0.2.1", ASN: routerASN}
+	edits := []string{"# next_hop", fmt.Sprintf("next_hop = [%q]", front6)}
+	locals, remotes := "", ""
 	for i := range n {
-		p := peering{Local: fmt.Sprintf("192.0.2.%d", 1+i), Remote: "192.0.2.254"}
+		p := peering{Name: fmt.Sprintf("n%d", i), Local: fmt.Sprintf("192.0.2.%d", 1+i), Remote: fmt.Sprintf("192.0.2.%d", 101+i)}
 		if i > 0 {
-			core.Run("ip", "address", "add", p.Local+"/24", "dev", "front")
+			locals += "address add " + p.Local + "/24 dev front\n"
+			remotes += "address add " + p.Remote + "/24 dev core\n"
 		}
 		s.peerings = append(s.peerings, p)
+		edits = append(edits, fmt.Sprintf("address = %q\n", p.Local), fmt.Sprintf("address = %q\nlocal_address = %q\n", p.Local, p.Remote))
 		c.Neighbors = append(c.Neighbors, birdNeighbor{
-			Name: fmt.Sprintf("n%d", i), Local: p.Local, Remote: p.Remote, ASN: frontASN, Options: "strict bind on;", Families: []string{"ipv4", "ipv6"},
+			Name: p.Name, Local: p.Local, Remote: p.Remote, ASN: frontASN, Families: []string{"ipv4", "ipv6"},
 		})
 	}
+	core.Run("ip", "-batch", core.File("addresses", locals))
+	front.Run("ip", "-batch", front.File("addresses", remotes))
 	b := startBIRD(core, c)
 	start := time.Now()
-	daemon := startAnycastd(front, s.config("", front4, "192.0.2.254", "# next_hop", fmt.Sprintf("next_hop = [%q]", front6)))
+	daemon := startAnycastd(front, s.config("", edits...))
 	l.Eventually("all neighbors are established", patience, func() error {
 		all, err := daemon.peers()
 		up := 0

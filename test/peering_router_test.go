@@ -16,7 +16,15 @@ type peering struct {
 	GTSM          bool
 	Families      []string // whose routes it carries; none: that of the addresses
 	HoldTime      int      // seconds; 0: 9
-	Passive       bool     // the router does not dial
+	Internal      bool     // anycastd is in the router's AS
+}
+
+// asn is anycastd's AS.
+func (p peering) asn() uint32 {
+	if p.Internal {
+		return routerASN
+	}
+	return frontASN
 }
 
 // router is BIRD or FRR, and what a scenario asks of either.
@@ -48,7 +56,7 @@ type birdRouter struct{ *bird }
 func startBIRDRouter(h *lab.Host, c routerConfig) router {
 	b := birdConfig{RouterID: c.RouterID, ASN: routerASN}
 	for _, p := range c.Peerings {
-		n := birdNeighbor{Name: p.Name, Local: p.Local, Remote: p.Remote, ASN: frontASN, Password: p.Password, Families: p.Families}
+		n := birdNeighbor{Name: p.Name, Local: p.Local, Remote: p.Remote, ASN: p.asn(), Password: p.Password, Families: p.Families}
 		n.Options = p.birdOptions(c.Beside)
 		b.Neighbors = append(b.Neighbors, n)
 	}
@@ -67,7 +75,7 @@ func (p peering) birdOptions(beside bool) string {
 	if p.GTSM {
 		options += "ttl security on; "
 	}
-	if p.Passive || beside {
+	if beside {
 		options += "passive; "
 	}
 	if beside {
@@ -123,7 +131,7 @@ func startFRRRouter(h *lab.Host, c routerConfig) router {
 		f.Maps, f.Static = frrMaps, frrStatic
 	}
 	for _, p := range c.Peerings {
-		n := frrNeighbor{Remote: p.Remote, ASN: frontASN, Password: p.Password, Families: p.Families, Options: p.frrOptions(c.Beside)}
+		n := frrNeighbor{Remote: p.Remote, ASN: p.asn(), Password: p.Password, Families: p.Families, Options: p.frrOptions(c.Beside)}
 		if c.Beside {
 			n.Import = "anycastd"
 		}
@@ -148,14 +156,17 @@ func (p peering) frrOptions(beside bool) []string {
 	if p.GTSM {
 		options = append(options, "ttl-security hops 1")
 	}
-	if p.Passive || beside {
+	if beside {
 		options = append(options, "passive")
 	}
 	if len(p.Families) > 1 && family(p.Remote) == "ipv6" {
 		options = append(options, "capability extended-nexthop")
 	}
 	if beside {
-		options = append(options, "update-source lo", "disable-connected-check")
+		options = append(options, "update-source lo")
+	}
+	if beside && !p.Internal {
+		options = append(options, "disable-connected-check")
 	}
 	return options
 }
@@ -179,7 +190,7 @@ func (f frrRouter) told(prefix string) told {
 		return told{}
 	}
 	said := answer.Paths[0]
-	t := told{Path: said.Path.String, Communities: strings.ReplaceAll(said.Community.String, "graceful-shutdown", "65535:0")}
+	t := told{Path: strings.TrimPrefix(said.Path.String, "Local"), Communities: strings.ReplaceAll(said.Community.String, "graceful-shutdown", "65535:0")}
 	if said.MED != nil {
 		t.MED = fmt.Sprint(*said.MED)
 	}

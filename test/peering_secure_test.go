@@ -69,7 +69,7 @@ func routesOf(t *testing.T, h *lab.Host) func() int {
 func TestANeighborWithAnotherPasswordNeverComesUp(t *testing.T) {
 	sites(t, func(t *testing.T, kind string, beside bool) {
 		s := newSite(t, kind, beside, peering{Name: "v4", Password: "another"}, peering{Name: "v6", Password: "secret"})
-		daemon := startAnycastd(s.front, s.config(s.password("secret")))
+		daemon := startAnycastd(s.front, s.config("connect_retry = \"1s\"\n"+s.password("secret")))
 		awaitRoute(s.core, prefix6, "via "+front6)
 		wrong := s.peerings[0].Local
 		s.Eventually("anycastd says why", patience, func() error {
@@ -79,13 +79,7 @@ func TestANeighborWithAnotherPasswordNeverComesUp(t *testing.T) {
 			}
 			return nil
 		})
-		all, err := daemon.peers()
-		if p := all[wrong]; err != nil || p.State == "Established" || p.Established > 0 {
-			t.Errorf("the neighbor with another password: got %+v, %v", p, err)
-		}
-		if route := kernelRoute(s.core, prefix4); route != "" {
-			t.Errorf("the core has a route from it: %s", route)
-		}
+		s.mustBeDown(t, daemon)
 	})
 }
 
@@ -120,20 +114,35 @@ func TestANeighborWithoutThePasswordThatDialsNeverComesUp(t *testing.T) {
 			s := newSite(t, kind, false, peering{Name: "v4"}, peering{Name: "v6", Password: "secret"})
 			daemon := startAnycastd(s.front, s.config("passive = true\n"+s.password("secret"), "drain_wait", "listen_port = 179\ndrain_wait"))
 			awaitRoute(s.core, prefix6, "via "+front6)
-			s.Eventually("an unsigned segment arrives", patience, func() error {
-				count := s.front.Run("nstat", "-asz", "TcpExtTCPMD5NotFound")
-				if fields := strings.Fields(count); len(fields) < 3 || fields[2] == "0" {
-					return errors.New(count)
-				}
-				return nil
-			})
-			all, err := daemon.peers()
-			if p := all[s.peerings[0].Local]; err != nil || p.State == "Established" || p.Established > 0 {
-				t.Errorf("the neighbor without the password: got %+v, %v", p, err)
-			}
-			if route := kernelRoute(s.core, prefix4); route != "" {
-				t.Errorf("the core has a route from it: %s", route)
-			}
+			awaitCount(s.front, "TcpExtTCPMD5NotFound")
+			s.mustBeDown(t, daemon)
 		})
+	}
+}
+
+// TestANeighborWithoutTTLSecurityNeverComesUp: what it sends could have come
+// from anywhere.
+func TestANeighborWithoutTTLSecurityNeverComesUp(t *testing.T) {
+	for kind := range startRouter {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, kind, false, peering{Name: "v4"}, peering{Name: "v6", GTSM: true})
+			daemon := startAnycastd(s.front, s.config("ttl_security = true\n"))
+			awaitRoute(s.core, prefix6, "via "+front6)
+			awaitCount(s.front, "TcpExtTCPMinTTLDrop")
+			s.mustBeDown(t, daemon)
+		})
+	}
+}
+
+// mustBeDown wants the first peering not to have come up, and no route from it.
+func (s *site) mustBeDown(t *testing.T, daemon *anycastd) {
+	t.Helper()
+	all, err := daemon.peers()
+	if p := all[s.peerings[0].Local]; err != nil || p.State == "Established" || p.Established > 0 {
+		t.Errorf("the neighbor came up: %+v, %v", p, err)
+	}
+	if route := kernelRoute(s.core, prefix4); route != "" {
+		t.Errorf("the core has a route from it: %s", route)
 	}
 }

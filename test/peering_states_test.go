@@ -39,6 +39,21 @@ func TestARouterSeesEachStateOfTheRoutes(t *testing.T) {
 	})
 }
 
+// TestARouterBesideTellsTheFabricOfAnInternalNeighborsRoutes: one of its own AS,
+// which makes its paths those of the router alone.
+func TestARouterBesideTellsTheFabricOfAnInternalNeighborsRoutes(t *testing.T) {
+	for kind := range startRouter {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, kind, true, peering{Name: "v4", Internal: true}, peering{Name: "v6", Internal: true})
+			startAnycastd(s.front, s.config("", "asn        = 64512", "asn        = 64500", "prepend     = 2\n", ""))
+			s.awaitRoutes()
+			s.awaitTold("without a path", told{Communities: "64500:1"})
+			s.mustServe(t)
+		})
+	}
+}
+
 // TestAReloadKeepsASessionThatItDoesNotChange: neither the router nor anycastd
 // sees it end, while what the routes say changes and a neighbor comes and goes.
 func TestAReloadKeepsASessionThatItDoesNotChange(t *testing.T) {

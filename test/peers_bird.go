@@ -175,3 +175,14 @@ func awaitNoRouteBy(h *lab.Host, prefix, text string) {
 		return nil
 	})
 }
+
+// awaitCount waits until a counter of the host's kernel is no longer 0.
+func awaitCount(h *lab.Host, counter string) {
+	h.Lab.Eventually(h.Name+" counts "+counter, patience, func() error {
+		line := h.Run("nstat", "-asz", counter)
+		if fields := strings.Fields(line); len(fields) < 3 || fields[2] == "0" { // #kernel NAME COUNT RATE
+			return errors.New(line)
+		}
+		return nil
+	})
+}

@@ -1,7 +1,6 @@
 package test
 
 import (
-	"errors"
 	"os/exec"
 	"strings"
 	"testing"
@@ -68,13 +67,7 @@ func TestBIRD_learns_installs_and_loses_routes_of_both_families(t *testing.T) {
 func TestBIRD_refuses_a_neighbour_with_another_password(t *testing.T) {
 	l := newLab(t, "bird", "birdc")
 	speaker, learner := twoRouters(l, "secret", "other")
-	l.Eventually("a wrongly signed segment arrives", patience, func() error {
-		count := learner.host.Run("nstat", "-asz", "TcpExtTCPMD5Failure")
-		if fields := strings.Fields(count); len(fields) < 3 || fields[2] == "0" { // #kernel NAME COUNT RATE
-			return errors.New(count)
-		}
-		return nil
-	})
+	awaitCount(learner.host, "TcpExtTCPMD5Failure")
 	for _, b := range []*bird{speaker, learner} {
 		if answer := b.ask("show protocols v4"); strings.Contains(answer, "Established") {
 			t.Errorf("%s: got %s", b.Name, answer)
