@@ -48,3 +48,22 @@ func ownAddresses() []netip.Addr {
 	}
 	return out
 }
+
+// refused returns a warning for each neighbor on this very host to whom routes
+// are told with a next hop that is this host's own: BIRD takes it, FRR drops the
+// route without a word.
+func refused(cfg *config.Config, own []netip.Addr) []string {
+	var out []string
+	for _, n := range cfg.BGP.Neighbors {
+		if !n.Address.IsLoopback() {
+			continue
+		}
+		for _, hop := range slices.Concat(cfg.BGP.NextHops, []netip.Addr{n.NextHop}) {
+			if slices.Contains(own, hop) {
+				out = append(out, fmt.Sprintf("neighbor %s is told the next hop %s, which is this host's: BIRD takes it, FRR drops the route without a word unless a route map sets another", n.Address, hop))
+				break
+			}
+		}
+	}
+	return out
+}

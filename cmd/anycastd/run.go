@@ -92,7 +92,6 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	d.log.Info().Str("node", d.cfg.Name).Str("version", buildVersion().Version).Str("config", d.options.file).Int("pid", os.Getpid()).Msg("anycastd starts")
 	d.warn(d.cfg)
-	d.advise()
 	d.forget(ctx)
 	parts, endParts := context.WithCancel(context.WithoutCancel(ctx))
 	defer endParts()
@@ -299,7 +298,6 @@ func (d *daemon) reload(ctx context.Context) error {
 		return err
 	}
 	d.warn(cfg)
-	d.advise()
 	if err := d.loop.Reload(ctx, cfg); err != nil {
 		return err
 	}
@@ -307,21 +305,16 @@ func (d *daemon) reload(ctx context.Context) error {
 	return nil
 }
 
-// advise logs which of the kernel's settings are against us.
-func (d *daemon) advise() {
-	links, err := net.Interfaces()
-	if err != nil {
-		d.log.Warn().Err(err).Msg("the host's links can't be looked at")
-		return
-	}
-	for _, w := range slices.Concat(reversePath(sysctls, links), announcing(sysctls, links)) {
-		d.log.Warn().Msg(w)
-	}
-}
-
-// warn logs cfg's warnings.
+// warn logs cfg's warnings, and what of this host is against it.
 func (d *daemon) warn(cfg *config.Config) {
 	for _, w := range cfg.Warnings {
 		d.log.Warn().Str("hint", w.Hint).Msg(w.Error())
+	}
+	links, err := net.Interfaces()
+	if err != nil {
+		d.log.Warn().Err(err).Msg("the host's links can't be looked at")
+	}
+	for _, w := range slices.Concat(reversePath(sysctls, links), announcing(sysctls, links), refused(cfg, ownAddresses())) {
+		d.log.Warn().Msg(w)
 	}
 }

@@ -135,5 +135,5 @@ func (c *checker) carried(prefixes []netip.Prefix, raw *bgpTable) {
 func (c *checker) reachable6(neighbors []neighborTable, raw *bgpTable) bool {
 	may6 := func(a netip.Addr) bool { return !a.IsValid() || a.Is6() } // an address at fault may have been meant so
 	return slices.ContainsFunc(raw.NextHop, may6) || c.faulty("bgp.next_hop") ||
-		slices.ContainsFunc(neighbors, func(n neighborTable) bool { return may6(n.Address) || n.NextHop.Is6() })
+		slices.ContainsFunc(neighbors, func(n neighborTable) bool { return may6(n.Address) })
 }

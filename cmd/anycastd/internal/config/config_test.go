@@ -106,7 +106,7 @@ drain_wait  = "1m"
 settle      = "0s"
 listen_addresses = ["192.0.2.10", "fe80::10%eth0"]
 learn       = "gateways"
-next_hop    = ["192.0.2.10"]
+next_hop    = ["2001:db8:f::10"]
 [bgp.announce]
 communities       = ["64500:100"]
 large_communities = ["64500:1:0"]
@@ -134,7 +134,7 @@ hold_time        = "30s"
 keepalive_time   = "2s"
 connect_retry    = "500s"
 families         = ["ipv6"]
-next_hop         = "2001:db8:f::11"
+next_hop         = "192.0.2.11"
 max_prefixes     = 9
 graceful_restart = "4095s"
 [[bgp.neighbor]]
@@ -151,7 +151,7 @@ hold_time        = "90s"
 keepalive_time   = "30s"
 connect_retry    = "1h"
 families         = ["ipv4", "ipv6"]
-next_hop         = "2001:db8:f::10"
+next_hop         = "192.0.2.10"
 max_prefixes     = 1000
 graceful_restart = "0s"
 [[bgp.neighbor]]
@@ -227,16 +227,16 @@ func fullConfig() *Config {
 		},
 		Report: Report{Listen: "192.0.2.10:9651", Secret: []byte("sixteen octets!!")},
 		BGP: BGP{
-			ASN: 4294967295, RouterID: addr("192.0.2.10"), ListenPort: 179, NextHops: []netip.Addr{addr("192.0.2.10")},
+			ASN: 4294967295, RouterID: addr("192.0.2.10"), ListenPort: 179, NextHops: []netip.Addr{addr("2001:db8:f::10")},
 			Listen: []netip.Addr{addr("192.0.2.10"), addr("fe80::10%eth0")}, Learn: true,
 			Neighbors: []bgp.Neighbor{{
 				Address: addr("192.0.2.1"), ASN: 64500, Port: 1790, Password: "another", LocalAddress: addr("192.0.2.10"), Interface: "eth1",
 				HoldTime: 90 * time.Second, Keepalive: 30 * time.Second, ConnectRetry: time.Hour, Multihop: 255,
-				Families: bgp.IPv4Unicast | bgp.IPv6Unicast, NextHop: addr("2001:db8:f::10"), MaxPrefixes: 1000,
+				Families: bgp.IPv4Unicast | bgp.IPv6Unicast, NextHop: addr("192.0.2.10"), MaxPrefixes: 1000,
 			}, {
 				Address: addr("fe80::1%eth0"), ASN: 64501, Port: 1791, Password: "s3cret word", LocalAddress: addr("fe80::10%eth0"), Interface: "eth0",
 				Passive: true, HoldTime: 30 * time.Second, Keepalive: 2 * time.Second, ConnectRetry: 500 * time.Second, Multihop: 2, TTLSecurity: true,
-				Families: bgp.IPv6Unicast, NextHop: addr("2001:db8:f::11"), MaxPrefixes: 9, GracefulRestart: 4095 * time.Second,
+				Families: bgp.IPv6Unicast, MaxPrefixes: 9, GracefulRestart: 4095 * time.Second,
 			}},
 			Announce: bgp.Attributes{
 				Communities: []uint32{64500<<16 | 100}, Large: []bgp.LargeCommunity{{64500, 1, 0}}, MED: 10, LocalPref: preference(4294967295), Prepend: 6,

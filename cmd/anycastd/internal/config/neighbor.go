@@ -18,6 +18,10 @@ func (c *checker) neighbors(raw *bgpTable, cfg *Config) {
 		if c.peer(path+".address", "bgp.neighbor.address", n.Address, cfg) {
 			once.add(n.Address, path+".address")
 		}
+		shared := c.sessionKey(path, "next_hop") == "bgp.defaults.next_hop"
+		if shared && n.NextHop.IsValid() && n.Address.IsValid() && n.NextHop.Is4() != n.Address.Is4() {
+			n.NextHop = netip.Addr{} // it is for those of its family
+		}
 		out := c.session(path, &n.sessionTable, cfg)
 		out.Address, out.ASN = n.Address, uint32(n.ASN)
 		c.ends(path, n, raw)
@@ -122,6 +126,10 @@ func (c *checker) timers(path string, n *neighborTable) {
 // hop checks the next hop of what the neighbor is told, with those of [bgp]
 // known. A session over loopback may get one when it is up.
 func (c *checker) hop(path string, n *neighborTable, raw *bgpTable, cfg *Config) {
+	if n.NextHop.IsValid() && n.Address.IsValid() && n.NextHop.Is4() != n.Address.Is4() && !c.faulty(path+".next_hop") {
+		c.fault(path+".next_hop", "neighbor %s has a next_hop of the other family, %s: it is in place of this node's own address in that session", n.Address, n.NextHop).
+			suggest("a next hop for the other family is for all neighbors: say it in [bgp] next_hop")
+	}
 	same := func(hop netip.Addr) bool { return hop.Is4() == n.NextHop.Is4() }
 	if i := slices.IndexFunc(cfg.BGP.NextHops, same); i >= 0 && n.NextHop.IsValid() {
 		c.fault(path+".next_hop", "bgp.next_hop has one of that family already, %s", cfg.BGP.NextHops[i]).
