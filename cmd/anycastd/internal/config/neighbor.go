@@ -126,7 +126,7 @@ func (c *checker) timers(path string, n *neighborTable) {
 // hop checks the next hop of what the neighbor is told, with those of [bgp]
 // known. A session over loopback may get one when it is up.
 func (c *checker) hop(path string, n *neighborTable, raw *bgpTable, cfg *Config) {
-	if n.NextHop.IsValid() && n.Address.IsValid() && n.NextHop.Is4() != n.Address.Is4() && !c.faulty(path+".next_hop") {
+	if n.NextHop.IsGlobalUnicast() && n.Address.IsValid() && n.NextHop.Is4() != n.Address.Is4() {
 		c.fault(path+".next_hop", "neighbor %s has a next_hop of the other family, %s: it is in place of this node's own address in that session", n.Address, n.NextHop).
 			suggest("a next hop for the other family is for all neighbors: say it in [bgp] next_hop")
 	}
