@@ -52,6 +52,8 @@ func (s session) connectError(err error) string {
 		return "no route to the neighbor, or no answer on the link"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return "the local address is not on this host"
+	case errors.As(err, &timeout) && timeout.Timeout() && s.TTLSecurity:
+		return "no answer (unreachable, filtered, TCP MD5 passwords that differ, or no ttl security there)"
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "no answer (unreachable, filtered, or TCP MD5 passwords that differ)"
 	}

@@ -180,9 +180,16 @@ func (b *bird) kernel(prefix string) string {
 
 // linkLocal returns the address of the neighbor's end that the kernel made.
 func (b *bird) linkLocal() string {
+	b.t.Helper()
+	return linkLocal(b.t, exec.Command("ip", "-6", "-o", "-n", os.Getenv(peerEnv), "addr", "show", "dev", "up0", "scope", "link"))
+}
+
+// linkLocal returns the address that show, a command that can be run again, shows.
+func linkLocal(t *testing.T, show *exec.Cmd) string {
+	t.Helper()
 	var addr string
-	eventually(b.t, "a link-local address is there", func() bool {
-		out, err := exec.Command("ip", "-6", "-o", "-n", os.Getenv(peerEnv), "addr", "show", "dev", "up0", "scope", "link").Output()
+	eventually(t, "a link-local address is there", func() bool {
+		out, err := exec.Command(show.Args[0], show.Args[1:]...).Output()
 		if err != nil || strings.Contains(string(out), "tentative") {
 			return false
 		}

@@ -20,9 +20,10 @@ const (
 	established = "Established"
 )
 
-// openTime is for a neighbor's OPEN to arrive. RFC 4271 section 8.2.2 suggests
-// four minutes; that is long for a host that has gone.
-const openTime = 30 * time.Second
+// minOpenTime is the least time for a neighbor's OPEN to arrive; a longer hold
+// time is given. RFC 4271 section 8.2.2 suggests four minutes, which is long for
+// a host that has gone.
+const minOpenTime = 10 * time.Second
 
 // guard stands between one neighbor and GoBGP. It dials the neighbor, takes its
 // connections from the listener, settles which of two is kept, and lets nothing
@@ -235,7 +236,7 @@ func (g *guard) ask() {
 		}
 		g.running.Go(func() {
 			for _, f := range g.carried(c.open, c.local()).each() {
-				c.send(refreshMessage(f), openTime) // if it fails, the session is about to end
+				c.send(refreshMessage(f), g.HoldTime) // if it fails, the session is about to end
 			}
 		})
 	}

@@ -18,7 +18,7 @@ const (
 // converse exchanges OPENs and keepalives with the neighbor (RFC 4271 section
 // 8.2.2), then relays. It returns why c must end.
 func (g *guard) converse(c *connection) error {
-	cfg := g.speaker.cfg
+	cfg, openTime := g.speaker.cfg, max(g.HoldTime, minOpenTime)
 	if err := c.send(g.open(cfg.ASN, cfg.RouterID).message(), openTime); err != nil {
 		return err
 	}

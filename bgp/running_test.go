@@ -53,6 +53,12 @@ func startSpeaker(t *testing.T, cfg Config) *running {
 	return r
 }
 
+// runOnce runs a Speaker that does not get far.
+func runOnce(t *testing.T, cfg Config) error {
+	t.Helper()
+	return New(cfg, zerolog.Nop()).Run(t.Context())
+}
+
 // end cancels Run and returns its result.
 func (r *running) end() error {
 	r.cancel()
