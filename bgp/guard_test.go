@@ -240,3 +240,70 @@ func TestAHundredNeighborsAtOnce(t *testing.T) {
 	}
 	t.Logf("down after %v", time.Since(begun))
 }
+
+func TestANeighborThatDoesNotReadHoldsNobodyUp(t *testing.T) {
+	n := rawNeighbor()
+	s := startSpeaker(t, rawListen(Config{Neighbors: []Neighbor{n}}))
+	r := dialRaw(t)
+	r.SetReadBuffer(4096)
+	r.establish()
+	s.up(rawAddr)
+	for round := range 20 { // more than all buffers on the way take
+		var routes []Route
+		for i := range 2000 {
+			prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24)
+			routes = append(routes, Route{Prefix: prefix, Attributes: Attributes{MED: uint32(round*10000 + i + 1)}})
+		}
+		s.set(routes...)
+	}
+	eventually(t, "our end is stuck", func() bool {
+		before := s.peer(rawAddr).Sent.Update
+		time.Sleep(50 * time.Millisecond)
+		return before > 0 && s.peer(rawAddr).Sent.Update == before
+	})
+	if err := s.end(); err != nil { // eventually's half a minute is less than the hold time
+		t.Error(err)
+	}
+	if got, want := s.peer(rawAddr).LastError, "anycastd is stopping: we sent Cease, Administrative Shutdown"; got != want {
+		t.Errorf("want %q, got %q", want, got)
+	}
+}
+
+func TestManyRequestsForRoutesAreAnsweredAsOne(t *testing.T) {
+	s := startSpeaker(t, rawListen(Config{Neighbors: []Neighbor{rawNeighbor()}}))
+	s.set(route(prefix4))
+	r := dialRaw(t).establish()
+	s.up(rawAddr)
+	for range 10_000 {
+		r.say(refreshMessage(IPv4Unicast))
+	}
+	eventually(t, "all are read", func() bool { return s.peer(rawAddr).Received.RouteRefresh == 10_000 })
+	r.say(newMessage(keepaliveKind))
+	eventually(t, "the routes are told once more", func() bool { return s.peer(rawAddr).Sent.Update > 1 })
+	if got := s.peer(rawAddr).Sent.Update; got > 100 {
+		t.Errorf("want few UPDATEs, got %d", got)
+	}
+}
+
+func TestExternalNeighborsHearNoLocalPreference(t *testing.T) {
+	s := startSpeaker(t, rawListen(Config{Neighbors: []Neighbor{rawNeighbor()}}))
+	s.set(route(prefix4))
+	r := dialRaw(t).establish()
+	for {
+		m, err := r.read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.kind() != updateKind {
+			continue
+		}
+		body := m.body()
+		body.field(2)
+		list, _ := body.field(2)
+		a, refused := parseAttributes(list, true)
+		if refused != nil || a.seen[5] || !a.seen[1] || !a.seen[2] || !a.seen[3] { // RFC 4271 section 5.1.5
+			t.Errorf("want ORIGIN, AS_PATH and NEXT_HOP without LOCAL_PREF, got %v, %x", refused, list)
+		}
+		return
+	}
+}
