@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -18,6 +19,7 @@ const (
 	callTime    = 5 * time.Second // for one answer of GoBGP; it normally takes less than a millisecond
 	portTries   = 10              // for a port of our own on loopback
 	attachTries = 3               // for a feed; one connection in thousands comes too early for GoBGP
+	forgetAfter = 1000            // feeds; GoBGP keeps about 100 octets of each
 )
 
 // loopback is where GoBGP listens for our feeds.
@@ -30,6 +32,7 @@ type engine struct {
 	log    zerolog.Logger
 	server *gobgp.BgpServer
 	inner  netip.AddrPort // where it listens
+	feeds  atomic.Uint64  // made so far
 	fatal  chan error     // its first Panic or Fatal
 }
 
@@ -67,6 +70,14 @@ func freePort() (netip.AddrPort, error) {
 	}
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).AddrPort(), nil
+}
+
+// forget makes GoBGP drop the policies of the neighbors that it has no more,
+// which it never does by itself. We set none.
+func (e *engine) forget(ctx context.Context) error {
+	return do(ctx, func() error {
+		return e.server.SetPolicies(context.Background(), &gobgpapi.SetPoliciesRequest{})
+	})
 }
 
 // stop ends GoBGP, without any feed left.

@@ -164,6 +164,12 @@ func (b *bird) ask(command ...string) string {
 	return string(out)
 }
 
+// logged reports whether the daemon has logged text.
+func (b *bird) logged(text string) bool {
+	log, err := os.ReadFile(b.file("log"))
+	return err == nil && strings.Contains(string(log), text)
+}
+
 // kernel returns the route to prefix in the neighbor's kernel, "" if there is
 // none.
 func (b *bird) kernel(prefix string) string {
@@ -182,6 +188,26 @@ func (b *bird) kernel(prefix string) string {
 func (b *bird) linkLocal() string {
 	b.t.Helper()
 	return linkLocal(b.t, exec.Command("ip", "-6", "-o", "-n", os.Getenv(peerEnv), "addr", "show", "dev", "up0", "scope", "link"))
+}
+
+// ip runs ip(8), which must succeed.
+func ip(t *testing.T, command ...string) {
+	t.Helper()
+	if out, err := exec.Command("ip", command...).CombinedOutput(); err != nil {
+		t.Fatalf("ip %v: %v: %s", command, err, out)
+	}
+}
+
+// resident is how much memory this process has.
+func resident(t *testing.T) string {
+	t.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	size, _, _ := strings.Cut(rest, "\n")
+	return strings.TrimSpace(size)
 }
 
 // linkLocal returns the address that show, a command that can be run again, shows.

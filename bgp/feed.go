@@ -46,6 +46,11 @@ func (e *engine) try(ctx context.Context, f feed) (*tap, error) {
 	// A new address each time, so that no other user of this host can know by
 	// which one GoBGP is about to take a connection.
 	t := &tap{engine: e, key: randomLoopback().String()}
+	if e.feeds.Add(1)%forgetAfter == 0 {
+		if err := e.forget(ctx); err != nil {
+			return nil, err
+		}
+	}
 	err := do(ctx, func() error {
 		return e.server.AddPeer(context.Background(), &gobgpapi.AddPeerRequest{Peer: f.peer(t.key)})
 	})

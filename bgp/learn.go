@@ -89,6 +89,7 @@ func (v *view) forget(gone func(netip.Addr) bool) {
 
 // up begins a session that carries families.
 func (l *learner) up(neighbor netip.Addr, families Families, refresh bool) {
+	defer l.judge()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v := l.views[neighbor]

@@ -243,6 +243,19 @@ func mutant(random *rand.Rand) message {
 	return m
 }
 
+// mutate says mutants until the connection has ended, or for long enough.
+func (r *raw) mutate(random *rand.Rand, ended <-chan struct{}) {
+	for range 5000 {
+		select {
+		case <-ended:
+			return
+		default:
+			r.say(mutant(random))
+		}
+	}
+	r.CloseWrite()
+}
+
 func TestMutatedMessagesHarmNobodyElse(t *testing.T) {
 	s, unharmed := beside(t)
 	random := rand.New(rand.NewPCG(4271, 7606))
@@ -260,13 +273,10 @@ func TestMutatedMessagesHarmNobodyElse(t *testing.T) {
 				r.say(mutant(random)) // in place of an OPEN
 			}
 			r.establish()
-			for range 5000 {
-				if _, err := r.Write(mutant(random)); err != nil {
-					break
-				}
-			}
-			r.CloseWrite()
-			r.end()
+			ended := make(chan struct{})
+			go func() { r.end(); close(ended) }()
+			r.mutate(random, ended)
+			<-ended
 		}
 	}
 	speak(80_000)
