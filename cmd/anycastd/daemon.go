@@ -48,7 +48,9 @@ func newDaemon(o *options, cfg *config.Config, log zerolog.Logger) *daemon {
 		SourceLimit: cfg.SourceLimit, ReplyLimit: cfg.ReplyLimit, ErrorLimit: cfg.ErrorLimit,
 		Notify: func() { d.loop.SocketsChanged() }, Holder: holder, UDPErrors: udpErrors,
 	}, d.part("ikefront"))
-	d.host = netlink.New(netlink.Config{Interface: cfg.Interface, Notify: func() { d.loop.HostChanged() }}, d.part("netlink"))
+	d.host = netlink.New(netlink.Config{
+		Interface: cfg.Interface, ReplyTable: cfg.ReplyTable, ReplyPriority: cfg.ReplyPriority, Notify: func() { d.loop.HostChanged() },
+	}, d.part("netlink"))
 	d.prober = probe.New(probe.Config{Notify: func(s probe.State) { d.loop.Probed(s) }}, d.part("probe"))
 	loaded := func(gateway string, l policy.Load) { d.loop.Loaded(gateway, l) }
 	d.loads = newLoads(cfg, loaded, func(gateway string) bool { return d.loop.Knows(gateway) }, d.part("load"))
@@ -62,8 +64,8 @@ func newDaemon(o *options, cfg *config.Config, log zerolog.Logger) *daemon {
 	}
 	if len(cfg.BGP.Neighbors) > 0 {
 		d.speaker = bgp.New(bgp.Config{
-			ASN: cfg.BGP.ASN, RouterID: cfg.BGP.RouterID, ListenPort: cfg.BGP.ListenPort, NextHops: cfg.BGP.NextHops,
-			Neighbors: control.Neighbors(cfg), Notify: func(bgp.Peer) { d.loop.PeersChanged() },
+			ASN: cfg.BGP.ASN, RouterID: cfg.BGP.RouterID, ListenPort: cfg.BGP.ListenPort, Listen: cfg.BGP.Listen,
+			NextHops: cfg.BGP.NextHops, Neighbors: control.Neighbors(cfg), Notify: func(bgp.Peer) { d.loop.PeersChanged() },
 		}, d.part("bgp"))
 		parts.Speaker = d.speaker
 	}

@@ -144,11 +144,37 @@ func printRecords(w io.Writer, s *control.Status) {
 }
 
 func printPeers(w io.Writer, s *control.Status) {
-	t := newTable(w, "NEIGHBOR", "AS", "STATE", "FOR", "ANNOUNCED", "REASON")
+	t := newTable(w, "NEIGHBOR", "AS", "STATE", "FOR", "LOCAL", "HOLD", "ROUTES", "SENT", "RECEIVED", "REASON")
 	for _, p := range s.Peers {
-		t.row(p.Address, p.ASN, p.State, since(p.Since), p.Announced, p.Reason)
+		local, hold := "-", "-"
+		if p.LocalAddress.IsValid() {
+			local = p.LocalAddress.String()
+		}
+		if p.HoldTime > 0 {
+			hold = strconv.Itoa(p.HoldTime) + "s"
+		}
+		t.row(p.Address, p.ASN, p.State, since(p.Since), local, hold, p.Announced, total(p.Sent), total(p.Received), peerReason(&p))
 	}
 	t.flush()
+}
+
+// total is the sum of all counts.
+func total(counts map[string]uint64) (sum uint64) {
+	for _, n := range counts {
+		sum += n
+	}
+	return sum
+}
+
+// peerReason says why the session is up or not, and how old its last error is.
+func peerReason(p *control.Peer) string {
+	switch {
+	case p.LastErrorAt == nil:
+		return p.Reason
+	case p.Reason == p.LastError:
+		return fmt.Sprintf("%s (%s ago)", p.Reason, since(*p.LastErrorAt))
+	}
+	return fmt.Sprintf("%s (%s ago: %s)", p.Reason, since(*p.LastErrorAt), p.LastError)
 }
 
 func printEndpoints(w io.Writer, s *control.Status) {

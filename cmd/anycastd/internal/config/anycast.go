@@ -11,6 +11,7 @@ func (c *checker) anycast(raw *anycastTable, cfg *Config) {
 	if err := checkInterface(raw.Interface); err != nil {
 		c.fault("anycast.interface", "anycast.interface: %s %v", quote(raw.Interface), err)
 	}
+	c.replies(raw, cfg)
 	cfg.Policy.Prefixes = c.prefixes(raw.Prefixes)
 	whole := len(cfg.Policy.Prefixes) == len(raw.Prefixes) && !c.faulty("anycast.prefixes")
 	if !c.doc.given("anycast.addresses") {
@@ -23,6 +24,18 @@ func (c *checker) anycast(raw *anycastTable, cfg *Config) {
 		return
 	}
 	c.deserted(raw.Prefixes, cfg)
+}
+
+// replies checks by which way answers leave, and of what addresses.
+func (c *checker) replies(raw *anycastTable, cfg *Config) {
+	cfg.AnyIP, cfg.ReplyTable, cfg.ReplyPriority = raw.AnyIP, int(raw.ReplyTable), int(raw.ReplyPriority)
+	if raw.ReplyTable >= 253 && raw.ReplyTable <= 255 {
+		c.fault("anycast.reply_table", "anycast.reply_table: %d is one of the kernel's own tables, default, main and local", raw.ReplyTable).
+			suggest("take another one, with the routes that answers shall follow; 0 is the host's usual way")
+	}
+	if raw.ReplyTable == 0 && c.sound("anycast.reply_priority") && !c.faulty("anycast.reply_table") {
+		c.warn("anycast.reply_priority", "anycast.reply_priority does nothing: there is no reply_table")
+	}
 }
 
 // prefixes checks the announced prefixes.
@@ -118,7 +131,7 @@ func (c *checker) unicast(path, name string, a netip.Addr) bool {
 	if !a.IsValid() {
 		return false
 	}
-	if a.IsLoopback() && name != "bgp.next_hop" {
+	if a.IsLoopback() {
 		c.warn(path, "%s: only this very host reaches %s", name, a)
 		return true
 	}

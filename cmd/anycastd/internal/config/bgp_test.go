@@ -28,7 +28,7 @@ func TestBGP(t *testing.T) {
 		"refuses two next hops of a family":    {speaker + `next_hop = ["192.0.2.10", "192.0.2.11"]`, []string{"5:27: there is one next hop for each family, and 192.0.2.10 is the first"}},
 		"refuses a loopback next hop":          {speaker + `next_hop = ["::1"]`, []string{"5:13: bgp.next_hop: ::1 is a loopback address (a unicast address is needed that others can reach)"}},
 		"refuses an anycast next hop":          {speaker + `next_hop = ["203.0.113.1"]`, []string{"5:13: bgp.next_hop: 203.0.113.1 is an anycast address (a next hop is this node's own address in the neighbor's network)"}},
-		"refuses a neighbor without all":       {speaker + "[[bgp.neighbor]]", []string{`5:7: [[bgp.neighbor]] has no address (say whom to peer with, such as address = "192.0.2.1")`, "5:7: [[bgp.neighbor]] has no asn (say the neighbor's AS number, such as asn = 64500)"}},
+		"refuses a neighbor without all":       {speaker + "[[bgp.neighbor]]", []string{`5:7: [[bgp.neighbor]] has no address (say whom to peer with, such as address = "192.0.2.1")`, "5:7: [[bgp.neighbor]] has no asn (say the neighbor's AS number, such as asn = 64500, here or in [bgp.defaults])"}},
 		"refuses a neighbor's asn 0":           {strings.ReplaceAll(neighbor, "64500", "0"), []string{"6:7: bgp.neighbor.asn is 0; it takes 1 to 4294967295"}},
 		"refuses a neighbor twice":             {neighbor + "[[bgp.neighbor]]\nasn = 1\naddress = \"192.0.2.1\"", []string{"10:11: neighbor 192.0.2.1 occurs twice (it is on line 7 already)"}},
 		"refuses a multicast neighbor":         {strings.ReplaceAll(neighbor, "192.0.2.1\"", "224.0.0.5\""), []string{"7:11: bgp.neighbor.address: 224.0.0.5 is a multicast address"}},
@@ -49,9 +49,20 @@ func TestBGP(t *testing.T) {
 		"takes IPv6 with a next hop":           {strings.ReplaceAll(both, "asn = 64512", "asn = 64512\nnext_hop = [\"2001:db8:f::10\"]"), nil},
 		"takes IPv6 with an IPv6 neighbor":     {both + only6, nil},
 		"takes IPv4 over IPv6 sessions":        {speaker + only6, nil},
+		"refuses IPv6 that all leave out":      {both + "families = [\"ipv4\"]", []string{`1:39: no BGP session can carry 2001:db8:a::1/128: no neighbor has "ipv6" among its families (add it to those of a neighbor, or leave families out)`}},
+		"refuses IPv4 that all leave out":      {speaker + only6 + "families = [\"ipv6\"]", []string{`1:21: no BGP session can carry 203.0.113.1/32: no neighbor has "ipv4" among its families (add it to those of a neighbor, or leave families out)`}},
+		"takes IPv4 that one leaves out":       {neighbor + only6 + "families = [\"ipv6\"]", nil},
+		"takes IPv6 with a neighbor's hop":     {both + "next_hop = \"2001:db8:f::10\"", nil},
+		"says nothing more of bad families":    {both + "families = [5]\nnext_hop = \"2001:db8:f::10\"", []string{"8:13: bgp.neighbor.families takes a string, not an integer (put it in quotes)"}},
+		"takes listen addresses":               {speaker + "listen_port = 179\nlisten_addresses = [\"127.0.0.1\", \"fe80::10%eth0\"]", nil},
+		"refuses an anycast listen address":    {speaker + "listen_addresses = [\"203.0.113.1\"]", []string{"5:21: bgp.listen_addresses: 203.0.113.1 is an anycast address"}},
+		"refuses every address to listen on":   {speaker + "listen_addresses = [\"0.0.0.0\"]", []string{"5:21: bgp.listen_addresses: 0.0.0.0 is the unspecified address"}},
+		"refuses a listen address twice":       {speaker + "listen_addresses = [\"192.0.2.1\", \"192.0.2.1\"]", []string{"5:34: listen address 192.0.2.1 occurs twice (it is on line 5 already)"}},
+		"refuses to learn anything else":       {speaker + "learn = \"gateway\"", []string{`5:9: bgp.learn is "gateway"; it takes none or gateways (did you mean "gateways"?)`}},
 		"refuses one table for several":        {speaker + "[bgp.neighbor]\naddress = \"192.0.2.1\"", []string{"5:6: bgp.neighbor takes a list of tables, not a table (write [[bgp.neighbor]], once for each)"}},
 	})
 	checkWarnings(t, map[string]row{
-		"warns if nobody is told": {speaker, []string{"2:2: there is no BGP neighbor: nothing is announced (add a [[bgp.neighbor]])"}},
+		"warns of addresses without a port": {speaker + "listen_addresses = [\"192.0.2.10\"]", []string{"5:20: nothing listens there: bgp.listen_port is -1 (neighbors expect listen_port = 179)"}},
+		"warns if nobody is told":           {speaker, []string{"2:2: there is no BGP neighbor: nothing is announced (add a [[bgp.neighbor]])"}},
 	})
 }

@@ -93,9 +93,14 @@ func (c *checker) zoneName(path, key, name string) string {
 	return plain + "."
 }
 
-// report returns the faults, or the warnings, by position.
+// report returns the faults, or the warnings, by position, each once.
 func (c *checker) report(warnings bool) Faults {
-	wanted := slices.DeleteFunc(slices.Clone(c.findings), func(f *finding) bool { return f.warning != warnings })
+	noted := map[finding]bool{} // a default's may have been found for each neighbor that takes it
+	wanted := slices.DeleteFunc(slices.Clone(c.findings), func(f *finding) bool {
+		again := noted[*f]
+		noted[*f] = true
+		return f.warning != warnings || again
+	})
 	slices.SortStableFunc(wanted, func(a, b *finding) int { return cmp.Compare(a.offset, b.offset) })
 	const most = 200
 	if more := len(wanted) - most; more > 0 {

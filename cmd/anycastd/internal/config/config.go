@@ -25,7 +25,12 @@ type Config struct {
 	StateDir string // absolute
 
 	Interface string // carries the anycast addresses
-	Policy    policy.Config
+	AnyIP     bool   // whole prefixes are answered from, not only the addresses
+
+	ReplyTable    int // routing table by which answers leave, 0 to 4294967295 but for 253 to 255; 0: the host's usual way
+	ReplyPriority int // of the rules for that, 1 to 32765
+
+	Policy policy.Config
 
 	Ports        []uint16
 	Sockets      int    // per address and port, 0 to 1024; 0: one per CPU
@@ -82,21 +87,14 @@ type Report struct {
 // and the other fields may be zero.
 type BGP struct {
 	ASN        uint32
-	RouterID   netip.Addr // IPv4 (RFC 4271 section 4.2)
-	ListenPort int        // -1: only dial
+	RouterID   netip.Addr   // IPv4 (RFC 4271 section 4.2)
+	ListenPort int          // -1: only dial
+	Listen     []netip.Addr // where neighbors may dial; none: everywhere
+	Learn      bool         // look for host routes to gateways among what neighbors tell
 	NextHops   []netip.Addr
-	Neighbors  []Neighbor
-	Worse      bgp.Attributes // of routes that the fabric shall prefer less
-}
-
-// Neighbor is one BGP session.
-type Neighbor struct {
-	Address      netip.Addr // with a zone if it is link-local
-	LocalAddress netip.Addr // invalid: the kernel's choice
-	ASN          uint32
-	Port         uint16
-	Password     string        // TCP MD5 (RFC 2385), 1 to 80 octets; "": none
-	HoldTime     time.Duration // whole seconds, 3s to 65535s
+	Neighbors  []bgp.Neighbor // with all that [bgp.defaults] gives them
+	Announce   bgp.Attributes // of every route
+	Worse      bgp.Attributes // beside these, of routes that the fabric shall prefer less
 }
 
 // DNSZone is how a zone is updated; what is published there stands in
@@ -143,6 +141,7 @@ func (c *checker) load(tooLong bool) *Config {
 		c.faultAt(at, "%s", problem).suggest("%s", syntaxHint(problem))
 		return nil
 	}
+	c.doc.inherit("bgp.neighbor", "bgp.defaults")
 	var raw file
 	c.table(reflect.ValueOf(&raw).Elem(), c.doc.root, scope{})
 	return c.config(&raw)
@@ -159,7 +158,7 @@ func (c *checker) config(raw *file) *Config {
 	c.gateways(raw.Gateway, cfg)
 	c.pools(raw.Pool, cfg)
 	c.bgp(&raw.BGP, cfg)
-	c.site(&raw.Policy.Site, &raw.BGP.Worse, cfg)
+	c.site(&raw.Policy.Site, &raw.BGP, cfg)
 	c.carried(raw.Anycast.Prefixes, &raw.BGP)
 	c.dns(&raw.DNS, cfg)
 	c.discover(raw.Discover, cfg)

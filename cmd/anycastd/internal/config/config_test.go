@@ -31,6 +31,9 @@ state_dir = "/srv/anycastd"
 prefixes  = ["203.0.113.0/24", "2001:db8:a::/48"]
 addresses = ["203.0.113.1", "2001:db8:a::1"]
 interface = "lo"
+anyip     = true
+reply_table    = 4_294_967_295
+reply_priority = 1
 
 [ike]
 ports         = [500]
@@ -101,22 +104,58 @@ router_id   = "192.0.2.10"
 listen_port = 179
 drain_wait  = "1m"
 settle      = "0s"
-next_hop    = ["192.0.2.10", "2001:db8:f::10"]
+listen_addresses = ["192.0.2.10", "fe80::10%eth0"]
+learn       = "gateways"
+next_hop    = ["192.0.2.10"]
+[bgp.announce]
+communities       = ["64500:100"]
+large_communities = ["64500:1:0"]
+extended_communities = ["rt:64500:100", "soo:192.0.2.10:65535"]
+med               = 10
+local_pref        = 4294967295
+prepend           = 6
 [bgp.worse]
 communities       = ["64500:80", "0:65535"]
 large_communities = ["4294967295:0:1"]
+extended_communities = ["soo:4294967295:7"]
 med               = 4294967295
-prepend           = 16
+local_pref        = 0
+prepend           = 10
+[bgp.defaults]
+asn              = 64501
+port             = 1791
+password_file    = "bgp.key"
+local_address    = "fe80::10%eth0"
+interface        = "eth0"
+passive          = true
+multihop         = 2
+ttl_security     = true
+hold_time        = "30s"
+keepalive_time   = "2s"
+connect_retry    = "500s"
+families         = ["ipv6"]
+next_hop         = "2001:db8:f::11"
+max_prefixes     = 9
+graceful_restart = "4095s"
 [[bgp.neighbor]]
-address       = "192.0.2.1"
-asn           = 64500
-password_file = "bgp.key"
-local_address = "192.0.2.10"
-port          = 1790
-hold_time     = "90s"
+address          = "192.0.2.1"
+asn              = 64500
+password_file    = "bgp-r1.key"
+local_address    = "192.0.2.10"
+interface        = "eth1"
+port             = 1790
+passive          = false
+multihop         = 255
+ttl_security     = false
+hold_time        = "90s"
+keepalive_time   = "30s"
+connect_retry    = "1h"
+families         = ["ipv4", "ipv6"]
+next_hop         = "2001:db8:f::10"
+max_prefixes     = 1000
+graceful_restart = "0s"
 [[bgp.neighbor]]
 address = "fe80::1%eth0"
-asn     = 64501
 
 [dns]
 ttl = 60
@@ -150,7 +189,7 @@ http   = ""
 func fullConfig() *Config {
 	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
 	return &Config{
-		Name: "fra1", StateDir: "/srv/anycastd", Interface: "lo",
+		Name: "fra1", StateDir: "/srv/anycastd", Interface: "lo", AnyIP: true, ReplyTable: 4294967295, ReplyPriority: 1,
 		Policy: policy.Config{
 			Node:      "fra1",
 			Prefixes:  []netip.Prefix{prefix("203.0.113.0/24"), prefix("2001:db8:a::/48")},
@@ -188,17 +227,33 @@ func fullConfig() *Config {
 		},
 		Report: Report{Listen: "192.0.2.10:9651", Secret: []byte("sixteen octets!!")},
 		BGP: BGP{
-			ASN: 4294967295, RouterID: addr("192.0.2.10"), ListenPort: 179, NextHops: []netip.Addr{addr("192.0.2.10"), addr("2001:db8:f::10")},
-			Neighbors: []Neighbor{
-				{Address: addr("192.0.2.1"), LocalAddress: addr("192.0.2.10"), ASN: 64500, Port: 1790, Password: "s3cret word", HoldTime: 90 * time.Second},
-				{Address: addr("fe80::1%eth0"), ASN: 64501, Port: 179, HoldTime: 9 * time.Second},
+			ASN: 4294967295, RouterID: addr("192.0.2.10"), ListenPort: 179, NextHops: []netip.Addr{addr("192.0.2.10")},
+			Listen: []netip.Addr{addr("192.0.2.10"), addr("fe80::10%eth0")}, Learn: true,
+			Neighbors: []bgp.Neighbor{{
+				Address: addr("192.0.2.1"), ASN: 64500, Port: 1790, Password: "another", LocalAddress: addr("192.0.2.10"), Interface: "eth1",
+				HoldTime: 90 * time.Second, Keepalive: 30 * time.Second, ConnectRetry: time.Hour, Multihop: 255,
+				Families: bgp.IPv4Unicast | bgp.IPv6Unicast, NextHop: addr("2001:db8:f::10"), MaxPrefixes: 1000,
+			}, {
+				Address: addr("fe80::1%eth0"), ASN: 64501, Port: 1791, Password: "s3cret word", LocalAddress: addr("fe80::10%eth0"), Interface: "eth0",
+				Passive: true, HoldTime: 30 * time.Second, Keepalive: 2 * time.Second, ConnectRetry: 500 * time.Second, Multihop: 2, TTLSecurity: true,
+				Families: bgp.IPv6Unicast, NextHop: addr("2001:db8:f::11"), MaxPrefixes: 9, GracefulRestart: 4095 * time.Second,
+			}},
+			Announce: bgp.Attributes{
+				Communities: []uint32{64500<<16 | 100}, Large: []bgp.LargeCommunity{{64500, 1, 0}}, MED: 10, LocalPref: preference(4294967295), Prepend: 6,
+				Extended: []bgp.ExtendedCommunity{{bgp.OfTwoOctetAS, bgp.RouteTarget, 251, 244, 0, 0, 0, 100}, {bgp.OfIPv4, bgp.RouteOrigin, 192, 0, 2, 10, 255, 255}},
 			},
-			Worse: bgp.Attributes{Communities: []uint32{64500<<16 | 80, 65535}, Large: []bgp.LargeCommunity{{4294967295, 0, 1}}, MED: 4294967295, Prepend: 16},
+			Worse: bgp.Attributes{
+				Communities: []uint32{64500<<16 | 80, 65535}, Large: []bgp.LargeCommunity{{4294967295, 0, 1}}, MED: 4294967295, LocalPref: preference(0), Prepend: 10,
+				Extended: []bgp.ExtendedCommunity{{bgp.OfFourOctetAS, bgp.RouteOrigin, 255, 255, 255, 255, 0, 7}},
+			},
 		},
 		Zones:  []DNSZone{{Name: "example.net.", Server: "192.0.2.53:53", TSIG: dnspub.TSIG{Name: "anycastd.", Algorithm: "hmac-sha512", Secret: "c2VjcmV0"}}},
 		Socket: "/run/a.sock",
 	}
 }
+
+// preference is a local preference.
+func preference(n uint32) *uint32 { return &n }
 
 // compare lets cmp look into addresses.
 var compare = cmp.Options{
@@ -240,6 +295,7 @@ func brief(faults []Fault) []string {
 func TestLoad_takes_every_key(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "bgp.key", "s3cret word\n", 0o600)
+	write(t, dir, "bgp-r1.key", "another", 0o600)
 	write(t, dir, "tsig.key", " c2VjcmV0 \n", 0o600)
 	write(t, dir, "report.secret", " sixteen octets!!\n", 0o600)
 	cert, key := newCertificate(t)
@@ -254,7 +310,9 @@ func TestLoad_takes_every_key(t *testing.T) {
 		ignored = append(ignored, strings.TrimPrefix(w.Message, "this version ignores "))
 	}
 	wantIgnored := []string{
-		"ike.xdp.interfaces", "pool.identities", "[dns.serve]", "[[discover]]",
+		"ike.xdp.interfaces", "pool.identities",
+		"no neighbor is told local_pref: all are external (RFC 4271 section 5.1.5)", "no neighbor is told local_pref: all are external (RFC 4271 section 5.1.5)",
+		"with graceful_restart a dead front-end whose route is kept is a black hole, for up to 1h8m15s", "[dns.serve]", "[[discover]]",
 	}
 	if diff := cmp.Diff(wantIgnored, ignored); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
@@ -280,7 +338,7 @@ func TestLoad_defaults_what_is_left_out(t *testing.T) {
 	host, _ := os.Hostname()
 	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
 	want := &Config{
-		Name: host, StateDir: "/var/lib/anycastd", Interface: "anycast0",
+		Name: host, StateDir: "/var/lib/anycastd", Interface: "anycast0", ReplyPriority: 1000,
 		Policy: policy.Config{
 			Node:      host,
 			Prefixes:  []netip.Prefix{prefix("203.0.113.1/32"), prefix("2001:db8::1/128"), prefix("198.51.100.0/24")},

@@ -189,6 +189,24 @@ func (d *document) find(path string) (e *entry, whole bool) {
 	return e, true
 }
 
+// inherit gives each of the tables at a path what it lacks and the one table at
+// another path has, at the place where it stands there. They do not show it
+// among their own keys.
+func (d *document) inherit(path, from string) {
+	tables, _ := d.find(path)
+	defaults, whole := d.find(from)
+	if !whole {
+		return
+	}
+	for _, t := range tables.items {
+		for name, e := range defaults.child {
+			if t.child != nil && t.child[name] == nil {
+				t.child[name] = e
+			}
+		}
+	}
+}
+
 // given reports whether the file has the path.
 func (d *document) given(path string) bool {
 	_, whole := d.find(path)

@@ -51,12 +51,18 @@ func tableType(t reflect.Type) (table reflect.Type, several, ok bool) {
 	return t, several && ok, ok
 }
 
+// fields returns the fields that are keys of a table of type t; those of an
+// embedded struct are the table's own.
+func fields(t reflect.Type) []reflect.StructField {
+	return slices.DeleteFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool { return f.Anonymous })
+}
+
 // table fills the struct v from a table, key by key.
 func (c *checker) table(v reflect.Value, e *entry, s scope) {
 	t := v.Type()
 	names := keyNames(t)
-	for i, name := range names {
-		c.field(v.Field(i), t.Field(i).Tag, e, s, name)
+	for i, f := range fields(t) {
+		c.field(v.FieldByIndex(f.Index), f.Tag, e, s, names[i])
 	}
 	for _, name := range e.names {
 		if !slices.Contains(names, name) {
@@ -66,13 +72,14 @@ func (c *checker) table(v reflect.Value, e *entry, s scope) {
 }
 
 // field fills a field with its default, then from its key in a table. A value
-// at fault leaves the default, lest one mistake be reported twice.
+// at fault leaves the default, lest one mistake be reported twice; so does one
+// whose fault is noted already, where another table has it.
 func (c *checker) field(v reflect.Value, tag reflect.StructTag, table *entry, s scope, key string) {
 	fillDefault(v, tag)
 	hint, required := tag.Lookup("required")
-	if e := table.child[key]; e != nil {
+	if e := table.child[key]; e != nil && !e.bad {
 		c.value(v, tag, e, s, key)
-	} else if required {
+	} else if e == nil && required {
 		c.faultAt(table.value, "%s has no %s", s.title(), key).suggest("%s", hint)
 	}
 }
@@ -137,6 +144,7 @@ func (c *checker) list(v reflect.Value, tag reflect.StructTag, e *entry, s scope
 	v.Set(reflect.MakeSlice(v.Type(), len(e.items), len(e.items)))
 	for i, element := range e.items {
 		switch {
+		case element.bad: // noted already
 		case !several:
 			c.plain(v.Index(i), tag, element, s.key(key))
 		case element.kind == unstable.Table:

@@ -32,6 +32,10 @@ type anycastTable struct {
 	Prefixes  []netip.Prefix `toml:"prefixes"`
 	Addresses []netip.Addr   `toml:"addresses"`
 	Interface string         `toml:"interface" default:"anycast0"`
+
+	AnyIP         bool  `toml:"anyip" default:"false"`
+	ReplyTable    int64 `toml:"reply_table" default:"0" range:"0 4294967295"`
+	ReplyPriority int64 `toml:"reply_priority" default:"1000" range:"1 32765"`
 }
 
 type ikeTable struct {
@@ -108,27 +112,54 @@ type bgpTable struct {
 	ASN        int64           `toml:"asn" range:"1 4294967295"`
 	RouterID   netip.Addr      `toml:"router_id"`
 	ListenPort int64           `toml:"listen_port" default:"-1" range:"-1 65535"`
+	Listen     []netip.Addr    `toml:"listen_addresses"`
+	Learn      string          `toml:"learn" default:"none" oneof:"none gateways"`
 	DrainWait  time.Duration   `toml:"drain_wait" default:"5s"`
 	Settle     time.Duration   `toml:"settle" default:"2s"`
 	NextHop    []netip.Addr    `toml:"next_hop"`
-	Worse      worseTable      `toml:"worse"`
+	Announce   attributesTable `toml:"announce"`
+	Worse      attributesTable `toml:"worse"`
+	Defaults   defaultsTable   `toml:"defaults"` // before neighbor, so that its faults are noted as its own
 	Neighbor   []neighborTable `toml:"neighbor"`
 }
 
-type worseTable struct {
+type attributesTable struct {
 	Communities []string `toml:"communities"`
 	Large       []string `toml:"large_communities"`
+	Extended    []string `toml:"extended_communities"`
 	MED         int64    `toml:"med" default:"0" range:"0 4294967295"`
+	LocalPref   int64    `toml:"local_pref" range:"0 4294967295"` // only if given
 	Prepend     int64    `toml:"prepend" default:"0" range:"0 16"`
 }
 
+// defaultsTable is what neighbors take that do not say it themselves.
+type defaultsTable struct {
+	ASN int64 `toml:"asn" range:"1 4294967295"`
+	sessionTable
+}
+
 type neighborTable struct {
-	Address      netip.Addr    `toml:"address" required:"say whom to peer with, such as address = \"192.0.2.1\""`
-	ASN          int64         `toml:"asn" range:"1 4294967295" required:"say the neighbor's AS number, such as asn = 64500"`
-	LocalAddress netip.Addr    `toml:"local_address"`
-	Port         int64         `toml:"port" default:"179" range:"1 65535"`
-	HoldTime     time.Duration `toml:"hold_time" default:"9s"`
-	PasswordFile string        `toml:"password_file"`
+	Address netip.Addr `toml:"address" required:"say whom to peer with, such as address = \"192.0.2.1\""`
+	ASN     int64      `toml:"asn" range:"1 4294967295" required:"say the neighbor's AS number, such as asn = 64500, here or in [bgp.defaults]"`
+	sessionTable
+}
+
+// sessionTable is what neighbors may have in common.
+type sessionTable struct {
+	Port            int64         `toml:"port" default:"179" range:"1 65535"`
+	PasswordFile    string        `toml:"password_file"`
+	LocalAddress    netip.Addr    `toml:"local_address"`
+	Interface       string        `toml:"interface"`
+	Passive         bool          `toml:"passive" default:"false"`
+	Multihop        int64         `toml:"multihop" default:"0" range:"0 255"`
+	TTLSecurity     bool          `toml:"ttl_security" default:"false"`
+	HoldTime        time.Duration `toml:"hold_time" default:"9s" range:"3s 65535s"`
+	KeepaliveTime   time.Duration `toml:"keepalive_time" default:"0s" range:"0s 21845s"`
+	ConnectRetry    time.Duration `toml:"connect_retry" default:"5s" range:"1s 1h"`
+	Families        []string      `toml:"families" oneof:"ipv4 ipv6"`
+	NextHop         netip.Addr    `toml:"next_hop"`
+	MaxPrefixes     int64         `toml:"max_prefixes" default:"0" range:"0 2147483647"`
+	GracefulRestart time.Duration `toml:"graceful_restart" default:"0s" range:"0s 4095s"`
 }
 
 type dnsTable struct {

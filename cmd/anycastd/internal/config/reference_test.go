@@ -14,8 +14,7 @@ var setting = regexp.MustCompile(`(?m)^#([a-z_]+ *=|\[)`)
 
 // schema calls visit for each plain key at and below the table type t.
 func schema(t reflect.Type, path string, visit func(path string, f reflect.StructField)) {
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for _, f := range fields(t) {
 		at := strings.TrimPrefix(path+"."+f.Tag.Get("toml"), ".")
 		if sub, several, ok := tableType(f.Type); ok {
 			if several {
@@ -89,7 +88,7 @@ func TestReference_is_valid_with_all_settings_but_for_secret_files(t *testing.T)
 			got = append(got, message)
 		}
 	}
-	want := []string{"cookie.key", "bgp-r1.key", "tsig.key", "report.secret", "report.crt", "report.key", "gateways.crt"}
+	want := []string{"cookie.key", "bgp.key", "bgp-r1.key", "tsig.key", "report.secret", "report.crt", "report.key", "gateways.crt"}
 	for i := range want {
 		want[i] += ": no such file or directory"
 	}

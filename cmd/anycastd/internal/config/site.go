@@ -11,7 +11,7 @@ import (
 const maxMean = 10
 
 // site checks [policy.site].
-func (c *checker) site(raw *siteTable, worse *worseTable, cfg *Config) {
+func (c *checker) site(raw *siteTable, routes *bgpTable, cfg *Config) {
 	cfg.Policy.Site = policy.Site{
 		MinGateways: int(raw.MinGateways), WhenShort: policy.SiteAction(raw.WhenShort),
 		Overload: raw.Overload, OverloadFor: raw.OverloadFor, Relief: raw.Relief, ReliefFor: raw.ReliefFor,
@@ -23,15 +23,15 @@ func (c *checker) site(raw *siteTable, worse *worseTable, cfg *Config) {
 		c.fault("policy.site.relief", "policy.site.relief is %v; it takes 0 or more, and less than policy.site.overload, %v", raw.Relief, raw.Overload).
 			suggest("the wider apart the two are, the fewer route changes there are")
 	}
-	c.preferredLess("policy.site.when_short", raw.WhenShort, worse)
-	c.preferredLess("policy.site.when_overloaded", raw.WhenOverloaded, worse)
-	c.preferredLess("policy.site.when_dark", raw.WhenDark, worse)
+	c.preferredLess("policy.site.when_short", raw.WhenShort, routes, cfg)
+	c.preferredLess("policy.site.when_overloaded", raw.WhenOverloaded, routes, cfg)
+	c.preferredLess("policy.site.when_dark", raw.WhenDark, routes, cfg)
 	c.shortage(raw, cfg)
 }
 
 // preferredLess checks that routes can be made worse if that is what to do.
-func (c *checker) preferredLess(path, action string, worse *worseTable) {
-	if action == string(policy.MakeWorse) && c.nothing(worse) {
+func (c *checker) preferredLess(path, action string, routes *bgpTable, cfg *Config) {
+	if action == string(policy.MakeWorse) && c.sameness(routes, cfg) {
 		c.fault(path, "%s = \"worse\", and [bgp.worse] has nothing that makes a route so", path).
 			suggest("say what the fabric prefers less, such as communities = [\"64500:80\"], med = 100 or prepend = 2")
 	}

@@ -73,8 +73,8 @@ func keyHint(key string, t reflect.Type, s scope) string {
 // keyNames returns the keys of a table.
 func keyNames(t reflect.Type) []string {
 	var names []string
-	for i := range t.NumField() {
-		names = append(names, t.Field(i).Tag.Get("toml"))
+	for _, f := range fields(t) {
+		names = append(names, f.Tag.Get("toml"))
 	}
 	return names
 }
@@ -85,8 +85,7 @@ func homesOf(key string, t reflect.Type, s scope) []string {
 	if slices.Contains(keyNames(t), key) {
 		homes = append(homes, s.title())
 	}
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for _, f := range fields(t) {
 		if sub, several, ok := tableType(f.Type); ok {
 			homes = append(homes, homesOf(key, sub, s.enter(f.Tag.Get("toml"), several))...)
 		}

@@ -196,9 +196,9 @@ func (l *Loop) applyRoutes() {
 	for _, r := range l.plan.Routes {
 		switch r.Wish {
 		case policy.Announced:
-			want = append(want, bgp.Route{Prefix: r.Prefix})
+			want = append(want, bgp.Route{Prefix: r.Prefix, Attributes: l.attributes(false)})
 		case policy.Worse:
-			want = append(want, bgp.Route{Prefix: r.Prefix, Attributes: l.cfg.BGP.Worse})
+			want = append(want, bgp.Route{Prefix: r.Prefix, Attributes: l.attributes(true)})
 		case policy.GracefulShutdown:
 			want = append(want, bgp.Route{Prefix: r.Prefix, Attributes: l.shutdown(r.Worse)})
 		}
@@ -214,15 +214,18 @@ func (l *Loop) applyRoutes() {
 	}
 }
 
+// attributes are those of a route that stays, worse or not.
+func (l *Loop) attributes(worse bool) bgp.Attributes {
+	if worse {
+		return l.cfg.BGP.Announce.With(l.cfg.BGP.Worse)
+	}
+	return l.cfg.BGP.Announce
+}
+
 // shutdown are the attributes of a route that is soon to be withdrawn. One that
 // was worse stays so: a neighbor that does not know 65535:0 must not prefer it now.
 func (l *Loop) shutdown(worse bool) bgp.Attributes {
-	var a bgp.Attributes
-	if worse {
-		a = l.cfg.BGP.Worse
-	}
-	a.Communities = append(slices.Clone(a.Communities), bgp.GracefulShutdown)
-	return a
+	return l.attributes(worse).With(bgp.Attributes{Communities: []uint32{bgp.GracefulShutdown}})
 }
 
 // applyRecords asks for the records that the plan wants published by now.

@@ -265,21 +265,3 @@ func seen(found []dnspub.Status, rec Record) (bool, string) {
 	}
 	return false, rec.Reason + "; not asked for yet"
 }
-
-// peers lists the BGP neighbors.
-func (l *Loop) peers() []Peer {
-	out := []Peer{}
-	if l.parts.Speaker == nil {
-		return out
-	}
-	for _, p := range l.parts.Speaker.Peers() {
-		reason := p.LastError
-		if p.Up() {
-			reason = "session up"
-		} else if reason == "" {
-			reason = "no session yet"
-		}
-		out = append(out, Peer{Address: p.Address, ASN: p.ASN, State: p.State, Since: p.Since, Announced: p.Announced, Reason: reason})
-	}
-	return out
-}

@@ -38,6 +38,7 @@ type world struct {
 	routes    []bgp.Route
 	records   []dnspub.Record
 	peers     []bgp.Peer
+	neighbors [][]bgp.Neighbor // each time that they were set
 	targets   []probe.Target
 	proven    map[netip.AddrPort]time.Time
 	sources   []load.Source
@@ -150,7 +151,10 @@ func (s fakeSpeaker) Set(ctx context.Context, routes []bgp.Route) error {
 	return nil
 }
 
-func (s fakeSpeaker) SetNeighbors(context.Context, []bgp.Neighbor) error { return nil }
+func (s fakeSpeaker) SetNeighbors(_ context.Context, all []bgp.Neighbor) error {
+	s.set(func() { s.neighbors = append(s.neighbors, all) })
+	return nil
+}
 
 func (s fakeSpeaker) Peers() []bgp.Peer {
 	s.mu.Lock()
@@ -262,7 +266,7 @@ func site() *config.Config {
 			DrainWait: 5 * time.Second, Settle: 2 * time.Second,
 			Zones: []policy.Zone{{Name: "example.net.", Names: []string{"vpn.example.net."}, TTL: 60}},
 		},
-		BGP:   config.BGP{ASN: 64512, Neighbors: []config.Neighbor{{Address: netip.MustParseAddr("192.0.2.1"), ASN: 64500}}},
+		BGP:   config.BGP{ASN: 64512, Neighbors: []bgp.Neighbor{{Address: netip.MustParseAddr("192.0.2.1"), ASN: 64500}}},
 		Zones: []config.DNSZone{{Name: "example.net.", Server: "192.0.2.53:53"}},
 	}
 }

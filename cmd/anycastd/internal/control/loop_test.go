@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/netip"
 	"reflect"
@@ -15,6 +16,7 @@ import (
 	"github.com/anycastd/anycastd/bgp"
 	"github.com/anycastd/anycastd/cmd/anycastd/internal/config"
 	"github.com/anycastd/anycastd/ikefront/probe"
+	"github.com/anycastd/anycastd/policy"
 )
 
 // bringUp is what the parts are asked in the order of a bring-up.
@@ -283,6 +285,73 @@ func TestReloadChangesWhatItCanAndRefusesTheRest(t *testing.T) {
 	})
 }
 
+func TestAReloadChangesWhatRoutesSayAndLeavesTheSessionsAlone(t *testing.T) {
+	pref := uint32(50)
+	story(t, func(t *testing.T, w *world) {
+		w.answerProbes()
+		synctest.Wait()
+		w.said()
+		cfg := site()
+		cfg.BGP.Announce = bgp.Attributes{Communities: []uint32{7}, MED: 10}
+		cfg.BGP.Worse = bgp.Attributes{Communities: []uint32{8}, LocalPref: &pref, Prepend: 2}
+		cfg.BGP.Learn = true
+		if err := w.loop.Reload(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+		wantSaid(t, w, "after the reload", "speaker 203.0.113.0/24[7]")
+		if got := w.routes[0].Attributes; !got.Equal(cfg.BGP.Announce) {
+			t.Errorf("want %+v, got %+v", cfg.BGP.Announce, got)
+		}
+		if len(w.neighbors) != 1 {
+			t.Errorf("want the neighbors set once, at start, got %v", w.neighbors)
+		}
+		cfg = site()
+		cfg.BGP.Announce, cfg.BGP.Neighbors = bgp.Attributes{Communities: []uint32{7}, MED: 10}, append(cfg.BGP.Neighbors, bgp.Neighbor{Address: netip.MustParseAddr("192.0.2.2"), ASN: 64500, Passive: true})
+		if err := w.loop.Reload(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+		wantSaid(t, w, "after a reload that has another neighbor", "")
+		if want := [][]bgp.Neighbor{site().BGP.Neighbors, cfg.BGP.Neighbors}; !reflect.DeepEqual(w.neighbors, want) {
+			t.Errorf("want %v, got %v", want, w.neighbors)
+		}
+	})
+}
+
+func TestAWorseRouteAndOneThatLeavesSayWhatIsAnnouncedToo(t *testing.T) {
+	low := uint32(50)
+	cfg := site()
+	cfg.BGP.Announce = bgp.Attributes{Communities: []uint32{7}, MED: 10, Prepend: 1}
+	cfg.BGP.Worse = bgp.Attributes{Communities: []uint32{8}, MED: 20, LocalPref: &low, Prepend: 2}
+	cfg.Policy.Site = policy.Site{MinGateways: 2, WhenShort: policy.MakeWorse, WhenDark: policy.WithdrawSite, WhenOverloaded: policy.Ignore}
+	storyOf(t, cfg, func(t *testing.T, w *world) {
+		want := func(when string, a bgp.Attributes) {
+			t.Helper()
+			synctest.Wait()
+			if len(w.routes) != 1 || !w.routes[0].Equal(a) {
+				t.Errorf("%s: want %+v, got %+v", when, a, w.routes)
+			}
+		}
+		w.answerProbes()
+		want("with two gateways", cfg.BGP.Announce)
+		w.dead[netip.MustParseAddr("198.51.100.2")] = true
+		w.answerProbes()
+		want("with one", bgp.Attributes{Communities: []uint32{7, 8}, MED: 20, LocalPref: &low, Prepend: 3})
+		w.loop.Stop(nil)
+		want("when it is stopped", bgp.Attributes{Communities: []uint32{7, 8, bgp.GracefulShutdown}, MED: 20, LocalPref: &low, Prepend: 3})
+	})
+}
+
+func TestOnlyARestartChangesWhereNeighborsDialAndHowAnswersLeave(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		cfg := site()
+		cfg.BGP.Listen, cfg.ReplyTable = []netip.Addr{netip.MustParseAddr("192.0.2.10")}, 7
+		err := w.loop.Reload(t.Context(), cfg)
+		if want := "only a restart can change anycast.reply_table or reply_priority, bgp.listen_addresses; the running configuration stays"; err == nil || err.Error() != want {
+			t.Errorf("want %q, got %v", want, err)
+		}
+	})
+}
+
 func TestTheHostsChangesAreLookedAtAtOnce(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		w.answerProbes()
@@ -306,6 +375,36 @@ func TestStatusTellsOfPeers(t *testing.T) {
 		w.set(func() { w.peers[0].State = "Established" })
 		if s := w.status(t); s.Peers[0].Reason != "session up" || s.Routes[0].Reason != "in service" {
 			t.Errorf("got %+v, %+v", s.Peers, s.Routes)
+		}
+	})
+}
+
+func TestStatusTellsAllOfAPeer(t *testing.T) {
+	addr := netip.MustParseAddr
+	at := time.Unix(1, 0).UTC()
+	story(t, func(t *testing.T, w *world) {
+		w.set(func() {
+			w.peers = []bgp.Peer{{
+				Address: addr("192.0.2.1"), ASN: 64500, State: "Established", Since: at, LastError: "hold timer expired", LastErrorAt: at, Announced: 2,
+				LocalAddress: addr("192.0.2.10"), RouterID: addr("192.0.2.99"), Families: bgp.IPv4Unicast | bgp.IPv6Unicast, HoldTime: 9 * time.Second,
+				Prefixes: 4, Established: 5, Sent: bgp.Messages{Open: 1, Update: 2, Notification: 3, Keepalive: 4, RouteRefresh: 5}, Received: bgp.Messages{Open: 6},
+			}, {Address: addr("192.0.2.2"), ASN: 64500, State: "Idle", Since: at}}
+		})
+		got, err := json.Marshal(w.status(t).Peers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const want = `[{"address":"192.0.2.1","asn":64500,"state":"Established","since":"1970-01-01T00:00:01Z","announced":2,"reason":"session up",` +
+			`"local_address":"192.0.2.10","router_id":"192.0.2.99","families":["ipv4","ipv6"],"hold_time":9,"prefixes":4,"established":5,` +
+			`"last_error":"hold timer expired","last_error_at":"1970-01-01T00:00:01Z",` +
+			`"sent":{"keepalive":4,"notification":3,"open":1,"route_refresh":5,"update":2},` +
+			`"received":{"keepalive":0,"notification":0,"open":6,"route_refresh":0,"update":0},"uplink":null},` +
+			`{"address":"192.0.2.2","asn":64500,"state":"Idle","since":"1970-01-01T00:00:01Z","announced":0,"reason":"no session yet",` +
+			`"local_address":"","router_id":"","families":[],"hold_time":0,"prefixes":0,"established":0,"last_error":"","last_error_at":null,` +
+			`"sent":{"keepalive":0,"notification":0,"open":0,"route_refresh":0,"update":0},` +
+			`"received":{"keepalive":0,"notification":0,"open":0,"route_refresh":0,"update":0},"uplink":null}]`
+		if diff := cmp.Diff(want, string(got)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
 }

@@ -42,15 +42,7 @@ func (l *Loop) configure(cfg *config.Config) {
 }
 
 // Neighbors returns cfg's BGP neighbors as the speaker wants them.
-func Neighbors(cfg *config.Config) []bgp.Neighbor {
-	var out []bgp.Neighbor
-	for _, n := range cfg.BGP.Neighbors {
-		out = append(out, bgp.Neighbor{
-			Address: n.Address, ASN: n.ASN, Port: n.Port, Password: n.Password, HoldTime: n.HoldTime, LocalAddress: n.LocalAddress,
-		})
-	}
-	return out
-}
+func Neighbors(cfg *config.Config) []bgp.Neighbor { return cfg.BGP.Neighbors }
 
 // health is s as policy sees it.
 func health(s probe.State) policy.Health {

@@ -111,6 +111,27 @@ type Peer struct {
 	Since     time.Time  `json:"since"`
 	Announced int        `json:"announced"`
 	Reason    string     `json:"reason"`
+
+	// What follows is of the session, and empty or 0 while there is none.
+	LocalAddress netip.Addr `json:"local_address"` // our end
+	RouterID     netip.Addr `json:"router_id"`     // the neighbor's
+	Families     []string   `json:"families"`      // agreed on: ipv4, ipv6
+	HoldTime     int        `json:"hold_time"`     // seconds, agreed on
+	Prefixes     int        `json:"prefixes"`      // that the neighbor has told us, if they are counted
+
+	Established int               `json:"established"`   // times since it was configured
+	LastError   string            `json:"last_error"`    // in words; it stays when the session is up again
+	LastErrorAt *time.Time        `json:"last_error_at"` // null: there was none
+	Sent        map[string]uint64 `json:"sent"`          // messages by type since it was configured
+	Received    map[string]uint64 `json:"received"`      // likewise
+	Uplink      *Uplink           `json:"uplink"`        // by which it is reached; null: unknown
+}
+
+// Uplink is the link by which a neighbor is reached.
+type Uplink struct {
+	Link   string `json:"link"`
+	Up     bool   `json:"up"` // with carrier
+	Reason string `json:"reason"`
 }
 
 // Endpoint is a UDP endpoint's part of a Status.

@@ -47,7 +47,7 @@ func tortured(r *rand.Rand) *config.Config {
 		},
 		BGP: config.BGP{
 			ASN: 64512, Worse: bgp.Attributes{MED: 100},
-			Neighbors: []config.Neighbor{{Address: netip.MustParseAddr("192.0.2.1"), ASN: 64500}},
+			Neighbors: []bgp.Neighbor{{Address: netip.MustParseAddr("192.0.2.1"), ASN: 64500}},
 		},
 	}
 	for range 3 {
@@ -103,7 +103,7 @@ func mutations() []func(*rand.Rand, *config.Config) {
 			c.Policy.DrainWait = oneOf(r, 0, time.Second, 5*time.Second, 5*time.Second, 20*time.Second)
 		},
 		// Not the ports: a reload that changes them opens and closes sockets in no order.
-		reSite, reSite,
+		reSite, reSite, reRoutes,
 		func(r *rand.Rand, c *config.Config) { addAnycast(c, r.IntN(len(tortureAnycast))) },
 		func(r *rand.Rand, c *config.Config) { addAnycast(c, r.IntN(len(tortureAnycast))) },
 		removeAnycast,
@@ -193,6 +193,13 @@ func reSite(r *rand.Rand, c *config.Config) {
 		Overload: oneOf(r, 0, 0.85), Relief: 0.7, OverloadFor: 10 * time.Second, ReliefFor: 10 * time.Second,
 		WhenOverloaded: oneOf(r, policy.Ignore, policy.MakeWorse, policy.WithdrawSite), Hold: oneOf(r, 0, 10*time.Second, 30*time.Second),
 	}
+}
+
+// reRoutes makes routes say something else.
+func reRoutes(r *rand.Rand, c *config.Config) {
+	low := uint32(50)
+	c.BGP.Announce = oneOf(r, bgp.Attributes{}, bgp.Attributes{Communities: []uint32{7}, MED: 10, Prepend: 1})
+	c.BGP.Worse = oneOf(r, bgp.Attributes{MED: 100}, bgp.Attributes{Communities: []uint32{8}, LocalPref: &low, Prepend: 2})
 }
 
 // addAnycast adds an anycast address, and its prefix.

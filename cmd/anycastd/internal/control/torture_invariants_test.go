@@ -503,11 +503,13 @@ func (x *torture) checkRoutesOutside() {
 	for _, r := range x.loop.plan.Routes {
 		switch r.Wish {
 		case policy.Announced:
-			want[r.Prefix] = bgp.Attributes{}
+			want[r.Prefix] = x.says(false)
 		case policy.Worse:
-			want[r.Prefix] = x.cfg.BGP.Worse
+			want[r.Prefix] = x.says(true)
 		case policy.GracefulShutdown:
-			want[r.Prefix] = bgp.Attributes{Communities: []uint32{bgp.GracefulShutdown}}
+			a := x.says(r.Worse)
+			a.Communities = append(a.Communities, bgp.GracefulShutdown)
+			want[r.Prefix] = a
 		}
 		site := &x.loop.plan.Site
 		up := r.Wish == policy.Announced || r.Wish == policy.Worse
@@ -522,6 +524,24 @@ func (x *torture) checkRoutesOutside() {
 	if !maps.EqualFunc(want, is, func(a, b bgp.Attributes) bool { return a.Equal(b) }) {
 		x.fail("9 (converges): announced are %v, planned %v", is, want)
 	}
+}
+
+// says is what a route says that stays.
+func (x *torture) says(worse bool) bgp.Attributes {
+	a := x.cfg.BGP.Announce
+	a.Communities = slices.Clone(a.Communities)
+	if !worse {
+		return a
+	}
+	w := x.cfg.BGP.Worse
+	a.Communities, a.Prepend = append(a.Communities, w.Communities...), a.Prepend+w.Prepend
+	if w.MED > 0 {
+		a.MED = w.MED
+	}
+	if w.LocalPref != nil {
+		a.LocalPref = w.LocalPref
+	}
+	return a
 }
 
 // checkIdle: invariant 9, a site whose gateways have been idle for long is fit,

@@ -95,6 +95,10 @@ func newCollector(d Daemon) *collector {
 		{"route_announced", "1 if the prefix is announced without reserve.", []string{"prefix"}},
 		{"record_published", "1 if the DNS server was last seen to answer the record.", []string{"zone", "name", "type", "address"}},
 		{"peer_established", "1 if the BGP session is established.", []string{"neighbor"}},
+		{"bgp_sessions_total", "Times that the BGP session was established.", []string{"neighbor"}},
+		{"bgp_messages_total", "BGP messages sent and received, by type.", []string{"neighbor", "direction", "type"}},
+		{"bgp_announced_routes", "Routes that the neighbor has been told.", []string{"neighbor"}},
+		{"bgp_received_prefixes", "Prefixes that the neighbor has told us, if they are counted; none is taken over.", []string{"neighbor"}},
 	} {
 		c.descs[m.name] = prometheus.NewDesc("anycastd_"+m.name, m.help, m.labels, nil)
 	}
@@ -213,7 +217,21 @@ func (r recorder) states(s *control.Status) {
 	for _, rec := range s.Records {
 		r.is("record_published", rec.Published, rec.Zone, rec.Name, rec.Type, rec.Address.String())
 	}
-	for _, p := range s.Peers {
-		r.is("peer_established", p.State == "Established", p.Address.String())
+	for i := range s.Peers {
+		r.peer(&s.Peers[i])
+	}
+}
+
+// peer records what is known of a BGP neighbor.
+func (r recorder) peer(p *control.Peer) {
+	neighbor := p.Address.String()
+	r.is("peer_established", p.State == "Established", neighbor)
+	r.count("bgp_sessions_total", uint64(p.Established), neighbor)
+	r.gauge("bgp_announced_routes", float64(p.Announced), neighbor)
+	r.gauge("bgp_received_prefixes", float64(p.Prefixes), neighbor)
+	for direction, counts := range map[string]map[string]uint64{"sent": p.Sent, "received": p.Received} {
+		for kind, n := range counts {
+			r.count("bgp_messages_total", n, neighbor, direction, kind)
+		}
 	}
 }

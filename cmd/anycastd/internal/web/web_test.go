@@ -68,7 +68,7 @@ func healthy() control.Status {
 		Addresses: []control.Address{{Address: netip.MustParseAddr("203.0.113.1"), Installed: true, Listening: true, Answers: true}},
 		Routes:    []control.Route{{Prefix: netip.MustParsePrefix("203.0.113.0/24"), State: "announced"}},
 		Records:   []control.Record{{Zone: "example.net.", Name: "vpn.example.net.", Type: "A", Address: netip.MustParseAddr("203.0.113.1"), Published: true}},
-		Peers:     []control.Peer{{Address: netip.MustParseAddr("192.0.2.1"), State: "Active"}},
+		Peers:     []control.Peer{{Address: netip.MustParseAddr("192.0.2.1"), State: "Active", Established: 3, Announced: 2, Prefixes: 4, Sent: map[string]uint64{"update": 5}, Received: map[string]uint64{"open": 6}}},
 	}
 }
 
@@ -176,6 +176,8 @@ func TestMetricsAndPageShowTheStatus(t *testing.T) {
 		`anycastd_site_fit 1`, `anycastd_site_usable_gateways 1`, `anycastd_node_drained 0`, `anycastd_probes_total{outcome="late"} 0`,
 		`anycastd_address_in_place{address="203.0.113.1"} 1`, `anycastd_route_announced{prefix="203.0.113.0/24"} 1`,
 		`anycastd_record_published{address="203.0.113.1",name="vpn.example.net.",type="A",zone="example.net."} 1`, `anycastd_peer_established{neighbor="192.0.2.1"} 0`,
+		`anycastd_bgp_sessions_total{neighbor="192.0.2.1"} 3`, `anycastd_bgp_announced_routes{neighbor="192.0.2.1"} 2`, `anycastd_bgp_received_prefixes{neighbor="192.0.2.1"} 4`,
+		`anycastd_bgp_messages_total{direction="sent",neighbor="192.0.2.1",type="update"} 5`, `anycastd_bgp_messages_total{direction="received",neighbor="192.0.2.1",type="open"} 6`,
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("metrics: want %s", want)
