@@ -182,7 +182,7 @@ func (b *book) state(e *entry, state string, t terms) {
 	case state == established:
 		e.logged = ""
 		e.ups++
-		b.log.Info().Stringer("neighbor", e.Address).Stringer("local", t.local).Dur("hold", t.hold).Msg("session up")
+		b.log.Info().Stringer("neighbor", e.Address).Stringer("local", t.local).Stringer("hold", t.hold).Msg("session up")
 	case old == established:
 		e.logged = e.err
 		level := zerolog.WarnLevel

@@ -63,7 +63,7 @@ func TestBookTellsEachReasonOnce(t *testing.T) {
 	want := []string{
 		`"reason":"connection refused","message":"session does not come up"`,
 		`"reason":"connection closed by the neighbor","message":"session does not come up"`,
-		`"local":"192.0.2.1","hold":9000,"message":"session up"`,
+		`"local":"192.0.2.1","hold":"9s","message":"session up"`,
 		`"reason":"neighbor sent Cease","message":"session down"`,
 		`"reason":"connection refused","message":"session does not come up"`,
 	}

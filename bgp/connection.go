@@ -65,7 +65,7 @@ func newConnection(parent context.Context, tcp *net.TCPConn, dialed bool, tally 
 }
 
 // local is our end.
-func (c *connection) local() netip.Addr { return c.tcp.LocalAddr().(*net.TCPAddr).AddrPort().Addr() }
+func (c *connection) local() netip.Addr { return addrOf(c.tcp.LocalAddr()) }
 
 // send sends m whole. It waits no longer than patience.
 func (c *connection) send(m message, patience time.Duration) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"net"
 	"net/netip"
 	"time"
 
@@ -19,13 +18,6 @@ type feed struct {
 	families  Families   // agreed on
 	keepalive time.Duration
 	restart   time.Duration // 0: no graceful restart
-}
-
-// tap is where GoBGP's messages for one neighbor come out.
-type tap struct {
-	net.Conn
-	engine *engine
-	key    string // GoBGP's name of the neighbor
 }
 
 // attach makes GoBGP serve f. The caller must close what it returns.
@@ -68,28 +60,6 @@ func (e *engine) try(ctx context.Context, f feed) (*tap, error) {
 	return t, nil
 }
 
-// settle waits until GoBGP takes the session for established. Deleted before, it
-// leaves a goroutine behind, with the keepalive that it had not come to yet.
-func (t *tap) settle(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, callTime)
-	defer cancel()
-	for {
-		state, err := call(ctx, func() (state gobgpapi.PeerState_SessionState, err error) {
-			err = t.engine.server.ListPeer(context.Background(), &gobgpapi.ListPeerRequest{Address: t.key},
-				func(p *gobgpapi.Peer) { state = p.State.SessionState })
-			return state, err
-		})
-		if err != nil || state == gobgpapi.PeerState_ESTABLISHED {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Millisecond):
-		}
-	}
-}
-
 // randomLoopback is some address of 127.0.0.0/8 other than 127.0.0.x.
 func randomLoopback() netip.Addr {
 	a := [4]byte{127}
@@ -97,51 +67,6 @@ func randomLoopback() netip.Addr {
 		rand.Read(a[1:])
 	}
 	return netip.AddrFrom4(a)
-}
-
-// open connects to GoBGP and exchanges OPENs; GoBGP's own nobody needs. It then
-// takes the session for established.
-func (t *tap) open(ctx context.Context, theirs open) error {
-	dialer := net.Dialer{Timeout: callTime, KeepAlive: -1, LocalAddr: &net.TCPAddr{IP: net.ParseIP(t.key)}}
-	dialer.SetMultipathTCP(false)
-	conn, err := dialer.DialContext(ctx, "tcp4", t.engine.inner.String())
-	if err != nil {
-		return err
-	}
-	t.Conn = conn
-	conn.SetDeadline(time.Now().Add(callTime))
-	defer conn.SetDeadline(time.Time{})
-	var buf [maxLength]byte
-	for i, kind := range []byte{openKind, keepaliveKind} {
-		m, err := readMessage(conn, &buf)
-		if err != nil {
-			return err
-		}
-		if m.kind() != kind {
-			return fmt.Errorf("its message is of type %d, not %d", m.kind(), kind)
-		}
-		if i > 0 {
-			break
-		}
-		if _, err := conn.Write(append(theirs.message(), newMessage(keepaliveKind)...)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Close makes GoBGP forget the neighbor.
-func (t *tap) Close() error {
-	if t.Conn != nil {
-		t.Conn.Close()
-	}
-	err := do(context.Background(), func() error {
-		return t.engine.server.DeletePeer(context.Background(), &gobgpapi.DeletePeerRequest{Address: t.key})
-	})
-	if err != nil {
-		t.engine.log.Warn().Err(err).Str("feed", t.key).Msg("gobgp keeps a session that has ended")
-	}
-	return err
 }
 
 // peer is f in GoBGP's terms, with key as the neighbor's address. GoBGP never

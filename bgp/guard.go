@@ -110,22 +110,27 @@ func (g *guard) due() (wait time.Duration, due bool) {
 // dial connects to the neighbor and serves the connection until its end.
 func (g *guard) dial() {
 	tcp, err := g.session.dial(g.ctx)
-	if err == nil {
+	switch {
+	case err == nil:
 		if c := g.begin(tcp, true); c != nil {
 			g.serve(c)
 		}
 		return
+	case g.ctx.Err() != nil:
+		return
 	}
-	if g.ctx.Err() == nil {
-		g.speaker.book.problem(g.entry, g.connectError(err))
-	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.blame(g.connectError(err))
 }
 
 // accept takes a connection that the neighbor has made, if it may have one now.
 func (g *guard) accept(tcp *net.TCPConn) {
 	if err := g.admit(tcp); err != nil {
 		tcp.Close()
-		g.speaker.book.problem(g.entry, err.Error())
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.blame(err.Error())
 		return
 	}
 	if c := g.begin(tcp, false); c != nil {
@@ -167,10 +172,21 @@ func (g *guard) serve(c *connection) {
 		g.until = time.Now().Add(rest)
 	}
 	if !isCollision(cause) {
-		g.speaker.book.problem(g.entry, endReason(cause))
+		g.blame(endReason(cause))
 	}
 	g.show(idle)
 	g.poke()
+}
+
+// blame notes why there is no session, unless there is one, or soon will be, by
+// another connection. The caller holds g.mu.
+func (g *guard) blame(reason string) {
+	for _, c := range []*connection{g.dialed, g.accepted} {
+		if c != nil && c.stage != openSent {
+			return
+		}
+	}
+	g.speaker.book.problem(g.entry, reason)
 }
 
 // rest is for how long a neighbor is left alone after cause: one that makes

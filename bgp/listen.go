@@ -94,7 +94,7 @@ func (s *Speaker) accept(l *net.TCPListener) {
 			time.Sleep(acceptPause)
 			continue
 		}
-		remote := tcp.RemoteAddr().(*net.TCPAddr).AddrPort().Addr()
+		remote := addrOf(tcp.RemoteAddr())
 		if g := s.guard(remote); g != nil {
 			g.accept(tcp)
 			continue
@@ -106,7 +106,7 @@ func (s *Speaker) accept(l *net.TCPListener) {
 
 // admit holds a connection that the neighbor has made to its settings.
 func (s session) admit(tcp *net.TCPConn) error {
-	local := tcp.LocalAddr().(*net.TCPAddr).AddrPort().Addr().WithZone("")
+	local := addrOf(tcp.LocalAddr()).WithZone("")
 	if want := s.LocalAddress; want.IsValid() && want.WithZone("") != local {
 		return fmt.Errorf("it dialed %v, not our local address %v", local, want)
 	}
@@ -120,20 +120,5 @@ func (s session) admit(tcp *net.TCPConn) error {
 	return control(raw, s.prepare)
 }
 
-// key makes the listeners sign what they exchange with addr, and drop from it
-// what is not signed; with "" they no longer do.
-func (s *Speaker) key(addr netip.Addr, password string) error {
-	for _, l := range s.listeners {
-		if l.Addr().(*net.TCPAddr).AddrPort().Addr().Is4() != addr.Is4() {
-			continue
-		}
-		raw, err := l.SyscallConn()
-		if err == nil {
-			err = control(raw, func(fd int) error { return sign(fd, addr, password) })
-		}
-		if err != nil {
-			return fmt.Errorf("no password on the listener %v: %w", l.Addr(), err)
-		}
-	}
-	return nil
-}
+// addrOf is the address of one end of a TCP connection, or of a listener.
+func addrOf(end net.Addr) netip.Addr { return end.(*net.TCPAddr).AddrPort().Addr().Unmap() }

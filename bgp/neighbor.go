@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"sync"
 )
@@ -37,15 +38,19 @@ func (s *Speaker) SetNeighbors(ctx context.Context, neighbors []Neighbor) error 
 // setGuards turns the guards into those of want, as far as it can. The caller
 // holds s.mu.
 func (s *Speaker) setGuards(want map[netip.Addr]session) error {
-	gone := make(map[netip.Addr]*refusal)
+	gone := make(map[*guard]*refusal)
 	for addr, g := range s.all() {
 		if session, ok := want[addr]; !ok {
-			gone[addr] = errRemoved
+			gone[g] = errRemoved
 		} else if session != g.session {
-			gone[addr] = errAltered
+			gone[g] = errAltered
 		}
 	}
 	s.endGuards(gone)
+	for g, why := range gone {
+		s.key(g.Address, "") // a key too much keeps out only its former owner
+		s.log.Info().Stringer("neighbor", g.Address).Str("reason", why.reason).Msg("neighbor removed")
+	}
 	s.book.retain(want)
 	s.learner.retain(want)
 	var errs []error
@@ -64,33 +69,32 @@ func (s *Speaker) setGuards(want map[netip.Addr]session) error {
 // begin begins to hold session. Without its password on the listener the
 // neighbor's unsigned connection would be accepted there.
 func (s *Speaker) begin(session session) error {
-	if err := s.key(session.Address, session.Password); err != nil && session.Password != "" {
-		return err
+	if session.Password != "" {
+		if err := s.key(session.Address, session.Password); err != nil {
+			return err
+		}
 	}
-	g := newGuard(s, session)
 	s.guardsMu.Lock()
-	s.guards[session.Address] = g
-	s.guardsMu.Unlock()
+	defer s.guardsMu.Unlock()
+	if s.guards == nil {
+		return errEnded
+	}
+	s.guards[session.Address] = newGuard(s, session)
 	s.log.Info().Stringer("neighbor", session.Address).Uint32("asn", session.ASN).Msg("neighbor added")
 	return nil
 }
 
-// endGuards ends those guards at once, telling each neighbor why.
-func (s *Speaker) endGuards(why map[netip.Addr]*refusal) {
+// endGuards ends those guards at once, telling each neighbor why, and waits for
+// it.
+func (s *Speaker) endGuards(gone map[*guard]*refusal) {
 	var ending sync.WaitGroup
-	for addr, reason := range why {
-		g := s.guard(addr)
+	for g, why := range gone {
 		s.guardsMu.Lock()
-		delete(s.guards, addr)
+		delete(s.guards, g.Address)
 		s.guardsMu.Unlock()
-		ending.Go(func() { g.end(reason) })
+		ending.Go(func() { g.end(why) })
 	}
 	ending.Wait()
-	for addr, reason := range why {
-		if reason != errStopped {
-			s.log.Info().Stringer("neighbor", addr).Str("reason", reason.reason).Msg("neighbor removed")
-		}
-	}
 }
 
 // guard returns the guard of the neighbor with addr, or nil.
@@ -98,4 +102,29 @@ func (s *Speaker) guard(addr netip.Addr) *guard {
 	s.guardsMu.RLock()
 	defer s.guardsMu.RUnlock()
 	return s.guards[addr]
+}
+
+// all returns the guards, by their neighbors' addresses.
+func (s *Speaker) all() map[netip.Addr]*guard {
+	s.guardsMu.RLock()
+	defer s.guardsMu.RUnlock()
+	return maps.Clone(s.guards)
+}
+
+// key makes the listeners sign what they exchange with addr, and drop from it
+// what is not signed; with "" they no longer do.
+func (s *Speaker) key(addr netip.Addr, password string) error {
+	for _, l := range s.listeners {
+		if addrOf(l.Addr()).Is4() != addr.Is4() {
+			continue
+		}
+		raw, err := l.SyscallConn()
+		if err == nil {
+			err = control(raw, func(fd int) error { return sign(fd, addr, password) })
+		}
+		if err != nil {
+			return fmt.Errorf("no password on the listener %v: %w", l.Addr(), err)
+		}
+	}
+	return nil
 }

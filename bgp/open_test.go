@@ -17,6 +17,9 @@ var compareAddresses = cmp.Options{
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 }
 
+// both are our families.
+const both = IPv4Unicast | IPv6Unicast
+
 // fixedPart is that of an OPEN of AS 64500 with a hold time of 90 s.
 const fixedPart = "04 fbf4 005a c0000201"
 
@@ -51,19 +54,27 @@ var realOpens = map[string]struct {
 	want open
 }{
 	"of 1995, without parameters": {withParameters(""), asOpened(func(*open) {})},
-	"BIRD 2, one parameter with all": {
-		withCapabilities("01040001 0001 01040002 0001 0200 050600010001 0002 06 00 400a00780001 0180 00020180 4104 0000fbf4 4600 4700"),
+	"BIRD 2.0.12, recorded: one parameter with all": {
+		newMessage(openKind, octetsOf("04fbf400f0c00002012e022c0104000100010104000200010200050600010001000206004002007841040000fbf446004700490402766d00")...),
 		asOpened(func(o *open) {
 			o.Multiprotocol, o.FourOctet, o.Refresh, o.ExtendedNextHop = true, true, true, true
-			o.Families = IPv4Unicast | IPv6Unicast
-			o.Restart = &restart{Time: 120 * time.Second, Families: IPv4Unicast | IPv6Unicast, Kept: IPv4Unicast | IPv6Unicast}
+			o.HoldTime, o.Families, o.Restart = 240*time.Second, both, &restart{Time: 120 * time.Second}
 		}),
 	},
-	"FRR, one parameter for each": {
-		withParameters("0206 010400010001 0202 8000 0202 0200 0202 4600 0206 41040000fbf4 0202 0600 0206 450400010101 0207 49050366726100 0204 4002c078"),
+	"FRR 8.4.4, recorded: one parameter for each": {
+		newMessage(openKind, octetsOf("04fbf400b4c00002015d02060104000100010206010400020001020280000202020002024600020641040000fbf402020600020a4508000101010002010102"+
+			"0749050366726100020c400ac07800010100000201000210470e0001018000000000020180000000")...),
 		asOpened(func(o *open) {
-			o.Multiprotocol, o.FourOctet, o.Refresh = true, true, true
-			o.Restart = &restart{Restarting: true, Notification: true, Time: 120 * time.Second}
+			o.Multiprotocol, o.FourOctet, o.Refresh, o.HoldTime, o.Families = true, true, true, 180*time.Second, both
+			o.Restart = &restart{Restarting: true, Notification: true, Time: 120 * time.Second, Families: both}
+		}),
+	},
+	"ExaBGP 4.2, recorded: families that are not ours among them": {
+		newMessage(openKind, octetsOf("04fbf4001ec00002015a0206010400010001020601040001008502060104000200010206010400190041020641040000fbf402020500020a450800010101"+
+			"0002010102144012807800010180000185800002018000194180020202000202460002020600")...),
+		asOpened(func(o *open) {
+			o.Multiprotocol, o.FourOctet, o.Refresh, o.HoldTime, o.Families = true, true, true, 30*time.Second, both
+			o.Restart = &restart{Restarting: true, Time: 120 * time.Second, Families: both, Kept: both}
 		}),
 	},
 	"Cisco, with its own capabilities": {
@@ -93,7 +104,7 @@ var realOpens = map[string]struct {
 	"a route server's, with RFC 9072": {
 		extended(255, "02 000c 010400010001 010400020001 02 0002 0200 02 0006 41040000fbf4"),
 		asOpened(func(o *open) {
-			o.Multiprotocol, o.FourOctet, o.Refresh, o.Families = true, true, true, IPv4Unicast|IPv6Unicast
+			o.Multiprotocol, o.FourOctet, o.Refresh, o.Families = true, true, true, both
 		}),
 	},
 	"RFC 9072 with another short length": {
@@ -189,7 +200,6 @@ func TestAnOpenIsRefused(t *testing.T) {
 }
 
 func TestAnOpenMustBeOfTheNeighborThatIsConfigured(t *testing.T) {
-	both := IPv4Unicast | IPv6Unicast
 	for name, tc := range map[string]struct {
 		change func(*open)
 		want   *refusal
@@ -231,8 +241,8 @@ func TestAnOpenIsRebuiltOfWhatIsKnown(t *testing.T) {
 		"all": {
 			asOpened(func(o *open) {
 				o.Multiprotocol, o.FourOctet, o.Refresh, o.ExtendedNextHop = true, true, true, true
-				o.Families = IPv4Unicast | IPv6Unicast
-				o.Restart = &restart{true, true, 4095 * time.Second, IPv4Unicast | IPv6Unicast, IPv6Unicast}
+				o.Families = both
+				o.Restart = &restart{true, true, 4095 * time.Second, both, IPv6Unicast}
 			}),
 			"004701" + fixedPart + "2a 0228 010400010001 010400020001 0200 0506000100010002 400acfff 00010100 00020180 41040000fbf4",
 		},

@@ -207,7 +207,8 @@ func attributeFlags(kind byte) (flags byte, known bool) {
 
 // wellFormed reports whether an attribute is none for which its routes are taken
 // for withdrawn. Those of which RFC 7606 section 7 says that they are discarded,
-// and those that we do not know, always are.
+// and those that we do not know, always are; what it discards from external
+// neighbors alone (sections 7.5, 7.9, 7.10) is held to what internal ones must.
 func wellFormed(kind byte, value octets, fourOctet bool) bool {
 	multiple := func(n int) bool { return len(value) > 0 && len(value)%n == 0 }
 	switch kind {

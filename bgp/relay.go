@@ -5,14 +5,6 @@ import (
 	"errors"
 	"net/netip"
 	"os"
-	"time"
-)
-
-// Between two messages of a kind that GoBGP hears from us: it needs no more,
-// and what it makes of more piles up where nobody reads.
-const (
-	feedTime    = time.Second
-	refreshTime = time.Second
 )
 
 // converse exchanges OPENs and keepalives with the neighbor (RFC 4271 section
@@ -84,6 +76,7 @@ func (g *guard) relay(c *connection) error {
 	defer t.Close()
 	defer context.AfterFunc(c.ctx, func() { t.Conn.Close() })()
 	c.prefixes = make(map[netip.Prefix]struct{})
+	g.entry.tally.prefixes.Store(0)
 	g.establish(c)
 	g.speaker.learner.up(g.Address, g.carried(c.open, c.local()), c.open.Refresh)
 	defer g.speaker.learner.down(g.Address)
@@ -118,17 +111,15 @@ func (g *guard) outward(c *connection, t *tap) {
 	}
 }
 
-// inward reads what the neighbor sends, and returns why it cannot go on. GoBGP
-// hears that the neighbor lives, and of which families it wants our routes.
+// inward reads what the neighbor sends, and returns why it cannot go on.
 func (g *guard) inward(c *connection, t *tap) error {
 	hold, _ := g.hold(c.open.HoldTime)
-	var wanted Families
-	var fed, refreshed time.Time
 	for {
 		m, err := c.receive(hold)
 		if err != nil {
 			return err
 		}
+		var wanted Families
 		switch m.kind() {
 		case openKind:
 			return unexpected(m, established)
@@ -138,35 +129,13 @@ func (g *guard) inward(c *connection, t *tap) error {
 			}
 		case refreshKind:
 			if f, ok := parseRefresh(m); ok {
-				wanted |= f & g.carried(c.open, c.local())
+				wanted = f & g.carried(c.open, c.local())
 			}
 		}
-		now := time.Now()
-		if now.Sub(fed) >= feedTime {
-			fed = now
-			if err := t.tell(newMessage(keepaliveKind)); err != nil {
-				return err
-			}
-		}
-		if wanted != 0 && now.Sub(refreshed) >= refreshTime {
-			refreshed = now
-			for _, f := range wanted.each() {
-				if err := t.tell(refreshMessage(f)); err != nil {
-					return err
-				}
-			}
-			wanted = 0
+		if err := t.lives(wanted); err != nil {
+			return err
 		}
 	}
-}
-
-// tell sends m to GoBGP.
-func (t *tap) tell(m message) error {
-	t.SetWriteDeadline(time.Now().Add(callTime))
-	if _, err := t.Write(m); err != nil {
-		return refuse(ceaseError, outOfResources, nil, "gobgp takes no more: %v", err)
-	}
-	return nil
 }
 
 // refreshMessage asks for the routes of f, one family (RFC 2918 section 3).

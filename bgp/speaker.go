@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/netip"
 	"sync"
@@ -35,7 +34,7 @@ type Speaker struct {
 
 	mu       sync.Mutex // held over each change of routes or neighbors
 	guardsMu sync.RWMutex
-	guards   map[netip.Addr]*guard // under guardsMu
+	guards   map[netip.Addr]*guard // under guardsMu; nil once s stops
 }
 
 // New returns a Speaker that Run will start. A Config that is not valid makes
@@ -147,22 +146,16 @@ func (s *Speaker) configure() {
 func (s *Speaker) stop() {
 	closeAll(s.listeners)
 	s.book.leave()
-	s.mu.Lock()
-	why := make(map[netip.Addr]*refusal)
-	for addr := range s.all() {
-		why[addr] = errStopped
+	s.guardsMu.Lock()
+	gone := make(map[*guard]*refusal, len(s.guards))
+	for _, g := range s.guards {
+		gone[g] = errStopped
 	}
-	s.endGuards(why)
-	s.mu.Unlock()
+	s.guards = nil
+	s.guardsMu.Unlock()
+	s.endGuards(gone)
 	s.engine.stop()
 	s.book.deliver(s.cfg.Notify)
-}
-
-// all returns the guards, by their neighbors' addresses.
-func (s *Speaker) all() map[netip.Addr]*guard {
-	s.guardsMu.RLock()
-	defer s.guardsMu.RUnlock()
-	return maps.Clone(s.guards)
 }
 
 // lock waits until s is ready and takes s.mu.

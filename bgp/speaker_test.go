@@ -77,22 +77,6 @@ func TestIPv4GoesOverIPv6SessionWhereThereIsNoOther(t *testing.T) {
 	eventually(t, "IPv4 in the neighbor's kernel", func() bool { return strings.Contains(b.kernel(prefix4), "via inet6 2001:db8::1") })
 }
 
-func TestPasswordMustBeOnBothSides(t *testing.T) {
-	us := Config{ListenPort: 179, Neighbors: []Neighbor{{Address: their4, ASN: 65002, Password: "s3cret"}}}
-	t.Run("the same comes up", func(t *testing.T) {
-		startBird(t, fmt.Sprintf(bird4, `password "s3cret";`))
-		startSpeaker(t, us).up(their4)
-	})
-	t.Run("missing on the other never comes up", func(t *testing.T) {
-		b := startBird(t, fmt.Sprintf(bird4, "")) // dials us, and answers to our dials
-		s := startSpeaker(t, us)
-		eventually(t, "the dial fails", func() bool { return strings.Contains(s.peer(their4).LastError, "TCP MD5") })
-		if s.seen.any(func(p Peer) bool { return p.State == established }) {
-			t.Errorf("want no session, got one:\n%s", b.ask("show", "protocols", "all", "a4"))
-		}
-	})
-}
-
 func TestNeighborsRoutesStayOutOfTheRIB(t *testing.T) {
 	b := startBird(t, "protocol static { ipv4; route 198.51.100.0/24 blackhole; }",
 		strings.Replace(fmt.Sprintf(bird4, "passive on;"), "export none", "export all", 1),

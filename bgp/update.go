@@ -26,12 +26,12 @@ type section struct {
 }
 
 // parseUpdate reads m, an UPDATE of a session with AS numbers of four octets, or
-// of two. Sessions end, with a refusal, only where it is not certain which
-// routes are meant (RFC 7606 section 3).
+// of two. It is refused, which ends the session, only where it is not certain
+// which routes are meant (RFC 7606 section 3).
 func parseUpdate(m message, fourOctet bool) (update, *refusal) {
-	body := m.body()
-	withdrawn, whole := body.field(2)
-	list, also := body.field(2)
+	nlri := m.body()
+	withdrawn, whole := nlri.field(2)
+	list, also := nlri.field(2)
 	if !whole || !also {
 		return update{}, refuse(updateError, malformedAttributes, nil, "its UPDATE has withdrawn routes and attributes that are longer than itself")
 	}
@@ -39,21 +39,25 @@ func parseUpdate(m message, fourOctet bool) (update, *refusal) {
 	if refused != nil {
 		return update{}, refused
 	}
-	a.require(len(body) > 0)
-	if a.malformed != "" && len(body) == 0 && !a.reaches && a.others {
-		// RFC 7606 section 5.2
+	a.require(len(nlri) > 0)
+	if a.malformed != "" && a.others && len(nlri) == 0 && !a.reaches { // RFC 7606 section 5.2
 		return update{}, refuse(updateError, malformedAttributes, nil, "%s, and no routes to take for withdrawn", a.malformed)
 	}
-	gone := []section{{IPv4Unicast, withdrawn}, a.unreach}
-	come := []section{{IPv4Unicast, body}, a.reach}
+	return a.routes(section{IPv4Unicast, withdrawn}, section{IPv4Unicast, nlri})
+}
+
+// routes is what an UPDATE says that has these attributes beside its own two
+// lists of IPv4 routes.
+func (a *attributes) routes(withdrawn, announced section) (u update, refused *refusal) {
+	u.Malformed = a.malformed
+	going, coming := []section{withdrawn, a.unreach}, []section{announced, a.reach}
 	if a.malformed != "" {
-		gone, come = append(gone, come...), nil
+		going, coming = append(going, coming...), nil
 	}
-	u := update{Malformed: a.malformed}
-	if u.Withdrawn, refused = prefixes(gone); refused != nil {
+	if u.Withdrawn, refused = prefixes(going); refused != nil {
 		return update{}, refused
 	}
-	if u.Announced, refused = prefixes(come); refused != nil {
+	if u.Announced, refused = prefixes(coming); refused != nil {
 		return update{}, refused
 	}
 	u.Withdrawn = slices.DeleteFunc(u.Withdrawn, func(p netip.Prefix) bool {
