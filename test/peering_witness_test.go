@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -18,7 +19,7 @@ type witnessed struct {
 	host           *lab.Host
 	addr4, addr6   string // of the front-end
 	there4, there6 string // of ExaBGP
-	own            bool   // IPv4 routes have a next hop of their own over IPv6, by the neighbor's next_hop
+	own            bool   // IPv4 routes have an IPv4 next hop over IPv6, too
 	daemon         *anycastd
 }
 
@@ -42,9 +43,9 @@ func witnessedFronts(l *lab.Lab, asn uint32) (*exabgp, []*witnessed) {
 // config is a front-end's configuration; the routes say of the site what worse
 // and prepend are, and announce says more in every state.
 func (w *witnessed) config(asn uint32, minGateways int, announce, worse string) string {
-	nextHop := ""
+	nextHop := strconv.Quote(w.addr6)
 	if w.own {
-		nextHop = fmt.Sprintf("next_hop = %q\n", w.addr4)
+		nextHop += ", " + strconv.Quote(w.addr4)
 	}
 	return fmt.Sprintf(`[node]
 name      = %q
@@ -63,7 +64,7 @@ when_short   = "worse"
 [bgp]
 asn        = %d
 router_id  = %q
-next_hop   = [%q]
+next_hop   = [%s]
 drain_wait = "1s"
 settle     = "0s"
 [bgp.announce]
@@ -85,8 +86,8 @@ families = ["ipv4", "ipv6"]
 address  = %q
 [[bgp.neighbor]]
 address  = %q
-%s`, w.host.Name, filepath.Join(w.host.Lab.Dir(), w.host.Name, "state"), prefix4, prefix6, anycast4, anycast6, gw14, gw16,
-		minGateways, frontASN, w.addr4, w.addr6, announce, worse, asn, w.there4, w.there6, nextHop)
+`, w.host.Name, filepath.Join(w.host.Lab.Dir(), w.host.Name, "state"), prefix4, prefix6, anycast4, anycast6, gw14, gw16,
+		minGateways, frontASN, w.addr4, nextHop, announce, worse, asn, w.there4, w.there6)
 }
 
 // hop4 is the next hop of IPv4 routes over IPv6: our end's address (RFC 8950).

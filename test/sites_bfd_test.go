@@ -44,7 +44,7 @@ type bfdBeside struct {
 }
 
 // startBFD runs BIRD ("bird") or FRR's bfdd ("bfdd") for the site's i-th front-end.
-func (s *place) startBFD(i int, program string) bfdBeside {
+func (s *pop) startBFD(i int, program string) bfdBeside {
 	h := s.fronts[i]
 	to := []any{s.lan.Name, s.at4(1), s.at4(i + 2), s.at6(1), s.at6(i + 2)}
 	if program == "bird" {

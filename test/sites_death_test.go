@@ -18,7 +18,7 @@ func withBFD(c *birdConfig) {
 
 // serving starts the daemons of a lab with one front-end at each site, and
 // traffic that comes to site a's, and returns that.
-func (w *places) serving(t *testing.T, edits ...string) (a *anycastd, f *traffic) {
+func (w *pops) serving(t *testing.T, edits ...string) (a *anycastd, f *traffic) {
 	a, b := w.a.start(t, 0, "gw1", edits...), w.b.start(t, 0, "gw2")
 	a.awaitState("in service")
 	b.awaitState("in service")
@@ -31,7 +31,7 @@ func (w *places) serving(t *testing.T, edits ...string) (a *anycastd, f *traffic
 
 // mustMove waits until traffic of after since has moved to site b, and the
 // routes on the way there have settled; no hold time can have been over by then.
-func (w *places) mustMove(f *traffic, cause string, since time.Time) {
+func (w *pops) mustMove(f *traffic, cause string, since time.Time) {
 	awaitRoute(w.transit, prefix4, "via "+w.b.up4(2))
 	awaitRoute(w.transit, prefix6, "via "+w.b.up6(2))
 	settled := time.Now()
@@ -123,7 +123,7 @@ func TestBFDBesideTellsFRROfADeadHostAtOnce(t *testing.T) {
 
 // die cuts the i-th front-end off as a host's death does: the router's own link
 // stays up.
-func (s *place) die(i int) time.Time {
+func (s *pop) die(i int) time.Time {
 	died := time.Now()
 	s.fronts[i].Run("ip", "link", "delete", "dev", s.lan.Name)
 	return died

@@ -21,7 +21,7 @@ type traffic struct {
 const trafficRate = 500
 
 // startTraffic makes clients come, none of which asks twice.
-func (w *places) startTraffic(t *testing.T) *traffic {
+func (w *pops) startTraffic(t *testing.T) *traffic {
 	f := &traffic{crowd: crowdBehind(t, w.Lab, w.client, w.transit), begin: time.Now()}
 	f.stop = f.stream(trafficRate)
 	t.Cleanup(f.stop)

@@ -36,7 +36,7 @@ func TestTwoFrontEndsOfASiteShareItsClientsAndOneIsDrainedWithoutALostRequest(t 
 }
 
 // awaitBoth waits until site a's router sends clients to both its front-ends.
-func (w *places) awaitBoth() {
+func (w *pops) awaitBoth() {
 	for number := 2; number <= 3; number++ {
 		awaitRoute(w.a.router, prefix4, "nexthop via "+w.a.at4(number)+" ")
 		awaitRoute(w.a.router, prefix6, "nexthop via "+w.a.at6(number)+" ")

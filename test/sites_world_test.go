@@ -9,9 +9,9 @@ import (
 	"github.com/anycastd/anycastd/test/lab"
 )
 
-// place is a site, where front-ends stand: a router and, behind a switch, the
+// pop is a site, where front-ends stand: a router and, behind a switch, the
 // front-ends. That one of them is dead is seen by no link of the router's.
-type place struct {
+type pop struct {
 	*lab.Lab
 	name   string // a letter: its hosts' names end with it
 	asn    uint32
@@ -24,8 +24,8 @@ type place struct {
 }
 
 // newPlace builds a site with so many front-ends. Nothing runs there.
-func newPlace(l *lab.Lab, name string, asn uint32, net4, net6 string, fronts int) *place {
-	s := &place{Lab: l, name: name, asn: asn, net4: net4, net6: net6, router: l.Host("router-" + name), lan: l.Host("lan-" + name)}
+func newPlace(l *lab.Lab, name string, asn uint32, net4, net6 string, fronts int) *pop {
+	s := &pop{Lab: l, name: name, asn: asn, net4: net4, net6: net6, router: l.Host("router-" + name), lan: l.Host("lan-" + name)}
 	s.router.Router()
 	s.lan.Run("ip", "link", "add", "name", "bridge", "type", "bridge", "mcast_snooping", "0")
 	s.lan.Run("ip", "link", "set", "dev", "bridge", "up")
@@ -41,20 +41,20 @@ func newPlace(l *lab.Lab, name string, asn uint32, net4, net6 string, fronts int
 }
 
 // plug joins a host to the switch.
-func (s *place) plug(h *lab.Host, number int) {
+func (s *pop) plug(h *lab.Host, number int) {
 	s.Link(h, s.at4(number)+"/25 "+s.at6(number)+"/64", s.lan, "")
 	s.lan.Run("ip", "link", "set", "dev", h.Name, "master", "bridge")
 }
 
 // at4 returns the IPv4 address of a number in the site.
-func (s *place) at4(number int) string { return fmt.Sprintf("%s%d", s.net4, number) }
+func (s *pop) at4(number int) string { return fmt.Sprintf("%s%d", s.net4, number) }
 
 // at6 returns the IPv6 address of a number in the site.
-func (s *place) at6(number int) string { return fmt.Sprintf("%s%d", s.net6, number) }
+func (s *pop) at6(number int) string { return fmt.Sprintf("%s%d", s.net6, number) }
 
 // neighbors returns the sessions with the site's front-ends, named a4, a6, b4
 // and so on.
-func (s *place) neighbors(options string) (all []birdNeighbor) {
+func (s *pop) neighbors(options string) (all []birdNeighbor) {
 	for i := range s.fronts {
 		name := string(rune('a' + i))
 		all = append(all,
@@ -67,7 +67,7 @@ func (s *place) neighbors(options string) (all []birdNeighbor) {
 // config is the i-th front-end's configuration. All send clients to one gateway,
 // another for each, so that an answer tells who gave it. Edits are pairs of old
 // and new text.
-func (s *place) config(i int, gateway string, edits ...string) string {
+func (s *pop) config(i int, gateway string, edits ...string) string {
 	addresses := map[string][2]string{"gw1": {gw14, gw16}, "gw2": {gw24, gw26}}[gateway]
 	h := s.fronts[i]
 	return strings.NewReplacer(edits...).Replace(fmt.Sprintf(`[node]
@@ -99,7 +99,7 @@ hold_time = "90s"
 }
 
 // start runs the daemon on the i-th front-end.
-func (s *place) start(t *testing.T, i int, gateway string, edits ...string) *anycastd {
+func (s *pop) start(t *testing.T, i int, gateway string, edits ...string) *anycastd {
 	d := startAnycastd(s.fronts[i], s.config(i, gateway, edits...))
 	t.Cleanup(d.Kill)
 	return d
@@ -109,20 +109,20 @@ func (s *place) start(t *testing.T, i int, gateway string, edits ...string) *any
 // it loses sooner, it was told of.
 const longHold = "hold time 90;"
 
-// places is the network of the scenarios with several sites: clients and gateways
+// pops is the network of the scenarios with several sites: clients and gateways
 // hang off a transit router, to which site a is nearer than site b.
-type places struct {
+type pops struct {
 	*lab.Lab
 	client, transit *lab.Host
-	a, b            *place
+	a, b            *pop
 }
 
 // newPlaces builds the network with so many front-ends at site a and one at site
 // b, and runs all of it but them: BIRD on each router, and stand-ins for two
 // gateways. Edit changes what the sites' routers are told.
-func newPlaces(t *testing.T, fronts int, edit func(*birdConfig)) *places {
+func newPlaces(t *testing.T, fronts int, edit func(*birdConfig)) *pops {
 	l := newLab(t, "bird", "birdc")
-	w := &places{Lab: l, client: l.Host("client"), transit: l.Host("transit")}
+	w := &pops{Lab: l, client: l.Host("client"), transit: l.Host("transit")}
 	w.transit.Router()
 	l.Uplink(w.client, client4+"/30 "+client6+"/64", w.transit, "192.0.2.1/30 2001:db8:2::1/64")
 	gw1, gw2 := l.Host("gw1"), l.Host("gw2")
@@ -133,7 +133,7 @@ func newPlaces(t *testing.T, fronts int, edit func(*birdConfig)) *places {
 	w.a = newPlace(l, "a", 64501, "198.18.1.", "2001:db8:a1::", fronts)
 	w.b = newPlace(l, "b", 64502, "198.18.2.", "2001:db8:b1::", 1)
 	transit := birdConfig{RouterID: "192.0.2.1", ASN: 64500, Static: []string{"198.51.100.0/29", "2001:db8:60::/44", crowd4, crowd6}}
-	for _, s := range []*place{w.a, w.b} {
+	for _, s := range []*pop{w.a, w.b} {
 		l.Link(w.transit, s.up4(1)+"/24 "+s.up6(1)+"/64", s.router, s.up4(2)+"/24 "+s.up6(2)+"/64")
 		transit.Neighbors = append(transit.Neighbors,
 			birdNeighbor{Name: s.name + "4", Local: s.up4(1), Remote: s.up4(2), ASN: s.asn, Export: true},
@@ -147,16 +147,16 @@ func newPlaces(t *testing.T, fronts int, edit func(*birdConfig)) *places {
 
 // up4 returns the IPv4 address of the transit router, 1, or of the site's, 2,
 // on the link between them.
-func (s *place) up4(number int) string {
+func (s *pop) up4(number int) string {
 	return strings.Replace(s.at4(number), "198.18.", "198.19.", 1)
 }
 
 // up6 is up4 for IPv6.
-func (s *place) up6(number int) string { return strings.Replace(s.at6(number), "1::", "2::", 1) }
+func (s *pop) up6(number int) string { return strings.Replace(s.at6(number), "1::", "2::", 1) }
 
 // connect runs BIRD on the site's router, which tells the transit router of the
 // site's routes with our AS so many times more.
-func (s *place) connect(prepend int, edit func(*birdConfig)) {
+func (s *pop) connect(prepend int, edit func(*birdConfig)) {
 	c := birdConfig{RouterID: s.up4(2), ASN: s.asn, Static: []string{s.net4 + "0/24", s.net6 + "/48"}, Neighbors: s.neighbors(longHold)}
 	for _, up := range [][2]string{{s.up4(1), s.up4(2)}, {s.up6(1), s.up6(2)}} {
 		c.Neighbors = append(c.Neighbors, birdNeighbor{Name: "transit" + family(up[0]), Local: up[1], Remote: up[0], ASN: 64500, Export: true, Prepend: prepend})
