@@ -6,9 +6,6 @@ import (
 	"time"
 )
 
-// both is IPv4 and IPv6.
-const both = IPv4Unicast | IPv6Unicast
-
 func TestSessionsOfferTheFamiliesThatTheyCanCarry(t *testing.T) {
 	n4, n6 := Neighbor{Address: their4, ASN: 65002}, Neighbor{Address: their6, ASN: 65002}
 	only6, hop6 := n4, n4
