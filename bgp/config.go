@@ -1,6 +1,6 @@
-// Package bgp announces prefixes to neighbors through an embedded GoBGP: it
-// makes the RIB and the sessions equal to what Set and SetNeighbors are told.
-// It never accepts a neighbor's routes and never touches the host's own table.
+// Package bgp announces prefixes to neighbors: the TCP sessions are its own, the
+// routes and their UPDATEs those of an embedded GoBGP, which sees no octet of a
+// neighbor. It takes over no neighbor's route and never touches the host's table.
 package bgp
 
 import (
