@@ -16,7 +16,7 @@ func (g *guard) converse(c *connection) error {
 	}
 	m, err := c.receive(openTime)
 	if err != nil {
-		return err
+		return g.unheard(err)
 	}
 	o, err := g.meet(c, m)
 	if err != nil {
@@ -37,6 +37,16 @@ func (g *guard) converse(c *connection) error {
 		return unexpected(m, openConfirm)
 	}
 	return g.relay(c)
+}
+
+// unheard adds to the silence of a neighbor that let us connect what it most
+// often means: the kernel drops what comes with too small a TTL.
+func (g *guard) unheard(err error) error {
+	var refused *refusal
+	if g.TTLSecurity && errors.As(err, &refused) && refused.code == holdTimerError {
+		return refuse(refused.code, refused.subcode, nil, "%s (has it no ttl security, or is it farther away?)", refused.reason)
+	}
+	return err
 }
 
 // meet reads m, the first message on c, which must be an OPEN that suits us.

@@ -117,7 +117,7 @@ func TestTTLSecurityRefusesWhoIsFartherAway(t *testing.T) {
 	}{
 		"right, we dial":    {"passive on; ttl security on;", false, ""},
 		"right, it dials":   {"ttl security on;", true, ""},
-		"farther, we dial":  {"passive on;", false, "nothing heard for 10s: we sent Hold Timer Expired"},
+		"farther, we dial":  {"passive on;", false, "nothing heard for 10s (has it no ttl security, or is it farther away?): we sent Hold Timer Expired"},
 		"farther, it dials": {"", true, "it is too far away: its packets come with TTL 1, not 255 or more"},
 	} {
 		for family, bird := range map[netip.Addr]string{their4: bird4, their6: strings.Replace(bird6, "passive on;", "", 1)} {
