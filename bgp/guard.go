@@ -128,13 +128,12 @@ func (g *guard) accept(tcp *net.TCPConn) {
 		g.speaker.book.problem(g.entry, err.Error())
 		return
 	}
-	if c := g.begin(tcp, false); c != nil {
-		g.running.Go(func() { g.serve(c) })
-	}
+	g.begin(tcp, false)
 }
 
 // begin makes a connection of tcp, or closes it and returns nil: the neighbor is
-// left alone for a while, or has such a connection already.
+// left alone for a while, or has such a connection already. One that was not
+// dialed it serves, begun before end can have stopped waiting for such.
 func (g *guard) begin(tcp *net.TCPConn, dialed bool) *connection {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -146,6 +145,9 @@ func (g *guard) begin(tcp *net.TCPConn, dialed bool) *connection {
 	c := newConnection(g.ctx, tcp, dialed, &g.entry.tally)
 	*slot = c
 	g.show(idle)
+	if !dialed {
+		g.running.Go(func() { g.serve(c) })
+	}
 	return c
 }
 
@@ -166,7 +168,7 @@ func (g *guard) serve(c *connection) {
 	if rest := g.rest(cause); rest > 0 {
 		g.until = time.Now().Add(rest)
 	}
-	if !isCollision(cause) {
+	if c.stage == established || !isCollision(cause) {
 		g.speaker.book.problem(g.entry, endReason(cause))
 	}
 	g.show(idle)

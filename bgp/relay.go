@@ -84,7 +84,10 @@ func (g *guard) relay(c *connection) error {
 	defer t.Close()
 	defer context.AfterFunc(c.ctx, func() { t.Conn.Close() })()
 	c.prefixes = make(map[netip.Prefix]struct{})
-	g.establish(c)
+	g.entry.tally.prefixes.Store(0) // what the last session told is gone with it
+	if err := g.establish(c); err != nil {
+		return err
+	}
 	g.speaker.learner.up(g.Address, g.carried(c.open, c.local()), c.open.Refresh)
 	defer g.speaker.learner.down(g.Address)
 	g.running.Go(func() { g.outward(c, t) })
