@@ -3,6 +3,7 @@ package bgp
 import (
 	"net/netip"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,6 +27,14 @@ func aFeed() feed {
 		open: open{ASN: 65002, HoldTime: maxHoldTime, RouterID: netip.MustParseAddr("192.0.2.2"), Multiprotocol: true,
 			Families: IPv4Unicast | IPv6Unicast, FourOctet: true, Refresh: true, ExtendedNextHop: true},
 		local: our6, families: IPv4Unicast | IPv6Unicast, keepalive: time.Second,
+	}
+}
+
+func TestAHostWithoutLoopbackIsToldSo(t *testing.T) {
+	e := startEngine(t)
+	e.inner = netip.AddrPortFrom(loopback, 1) // where nobody listens
+	if _, err := e.attach(t.Context(), aFeed()); err == nil || !strings.Contains(err.Error(), "lo must be up") {
+		t.Errorf("want an error that names lo, got %v", err)
 	}
 }
 

@@ -106,7 +106,7 @@ func (t *tap) open(ctx context.Context, theirs open) error {
 	dialer.SetMultipathTCP(false)
 	conn, err := dialer.DialContext(ctx, "tcp4", t.engine.inner.String())
 	if err != nil {
-		return err
+		return fmt.Errorf("no connection within 127.0.0.0/8: lo must be up and no firewall in between: %w", err)
 	}
 	t.Conn = conn
 	conn.SetDeadline(time.Now().Add(callTime))
