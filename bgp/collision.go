@@ -3,6 +3,7 @@ package bgp
 import (
 	"errors"
 	"net/netip"
+	"time"
 )
 
 // collided ends the connection that is not kept of two with one neighbor
@@ -45,14 +46,19 @@ func (g *guard) keepsDialed(theirs netip.Addr) bool {
 	return theirs.Less(ours)
 }
 
-// establish notes that c is up. One that is still waiting for the neighbor's
-// OPEN would be too late.
-func (g *guard) establish(c *connection) {
+// establish notes that c is up, or returns an error if it must end, as for the
+// other one's sake. One that is still waiting for the neighbor's OPEN would be
+// too late.
+func (g *guard) establish(c *connection) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if err := c.ctx.Err(); err != nil {
+		return err
+	}
 	if other := *g.slot(!c.dialed); other != nil {
 		other.cancel(errCollided)
 	}
-	c.stage = established
+	c.stage, c.up = established, time.Now()
 	g.show(idle)
+	return nil
 }

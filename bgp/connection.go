@@ -28,8 +28,9 @@ type connection struct {
 	tally  *tally
 	dialed bool
 
-	stage string // OpenSent, OpenConfirm or Established; under the guard's mu
-	open  open   // the neighbor's, once it is in OpenConfirm
+	stage string    // OpenSent, OpenConfirm or Established; under the guard's mu
+	open  open      // the neighbor's, once it is in OpenConfirm
+	up    time.Time // since when it has been established
 
 	write sync.Mutex // held over each message
 	torn  bool       // a message was not sent whole

@@ -1,11 +1,14 @@
 package bgp
 
 import (
+	"context"
 	"net/netip"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
+	gobgpapi "github.com/osrg/gobgp/v3/api"
 	"github.com/rs/zerolog"
 )
 
@@ -26,6 +29,30 @@ func aFeed() feed {
 		open: open{ASN: 65002, HoldTime: maxHoldTime, RouterID: netip.MustParseAddr("192.0.2.2"), Multiprotocol: true,
 			Families: IPv4Unicast | IPv6Unicast, FourOctet: true, Refresh: true, ExtendedNextHop: true},
 		local: our6, families: IPv4Unicast | IPv6Unicast, keepalive: time.Second,
+	}
+}
+
+func TestAHostWithoutLoopbackIsToldSo(t *testing.T) {
+	e := startEngine(t)
+	e.inner = netip.AddrPortFrom(loopback, 1) // where nobody listens
+	if _, err := e.attach(t.Context(), aFeed()); err == nil || !strings.Contains(err.Error(), "lo must be up") {
+		t.Errorf("want an error that names lo, got %v", err)
+	}
+}
+
+func TestAFeedThatIsGivenUpLeavesNothingBehind(t *testing.T) {
+	e := startEngine(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 {
+		if _, err := e.attach(ctx, aFeed()); err == nil {
+			t.Fatal("want an error")
+		}
+	}
+	n := 0
+	err := e.server.ListPeer(t.Context(), &gobgpapi.ListPeerRequest{}, func(*gobgpapi.Peer) { n++ })
+	if err != nil || n != 0 {
+		t.Errorf("want no neighbor left in gobgp, got %d, %v", n, err)
 	}
 }
 

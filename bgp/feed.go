@@ -43,7 +43,8 @@ func (e *engine) try(ctx context.Context, f feed) (*tap, error) {
 			return nil, err
 		}
 	}
-	err := do(ctx, func() error {
+	// Not given up with ctx: GoBGP would add it all the same, for ever.
+	err := do(context.WithoutCancel(ctx), func() error {
 		return e.server.AddPeer(context.Background(), &gobgpapi.AddPeerRequest{Peer: f.peer(t.key)})
 	})
 	if err != nil {

@@ -25,6 +25,13 @@ const (
 // a host that has gone.
 const minOpenTime = 10 * time.Second
 
+// maxOpenTime is the most time for that (RFC 4271 section 8.2.2 suggests it).
+const maxOpenTime = 4 * time.Minute
+
+// firstCalm is for how long the session after one that was short has to wait;
+// doubled each time.
+const firstCalm = time.Second
+
 // guard stands between one neighbor and GoBGP. It dials the neighbor, takes its
 // connections from the listener, settles which of two is kept, and lets nothing
 // through but what it has read and found good.
@@ -42,6 +49,8 @@ type guard struct {
 	accepted *connection
 	until    time.Time // when the neighbor may come back
 	next     time.Time // when it is dialed next
+	short    int       // sessions in a row that ended before their hold time was over
+	calm     time.Time // until when the next session has to wait
 }
 
 // newGuard begins to hold the session of s, until it is ended.
@@ -133,13 +142,12 @@ func (g *guard) accept(tcp *net.TCPConn) {
 		g.blame(err.Error())
 		return
 	}
-	if c := g.begin(tcp, false); c != nil {
-		g.running.Go(func() { g.serve(c) })
-	}
+	g.begin(tcp, false)
 }
 
 // begin makes a connection of tcp, or closes it and returns nil: the neighbor is
-// left alone for a while, or has such a connection already.
+// left alone for a while, or has such a connection already. One that was not
+// dialed it serves, begun before end can have stopped waiting for such.
 func (g *guard) begin(tcp *net.TCPConn, dialed bool) *connection {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -151,6 +159,9 @@ func (g *guard) begin(tcp *net.TCPConn, dialed bool) *connection {
 	c := newConnection(g.ctx, tcp, dialed, &g.entry.tally)
 	*slot = c
 	g.show(idle)
+	if !dialed {
+		g.running.Go(func() { g.serve(c) })
+	}
 	return c
 }
 
@@ -164,14 +175,15 @@ func (g *guard) slot(dialed bool) **connection {
 
 // serve speaks with the neighbor until c ends.
 func (g *guard) serve(c *connection) {
-	cause := c.close(g.converse(c))
+	cause := c.close(g.converseInCalm(c))
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	*g.slot(c.dialed) = nil
+	g.soothe(c)
 	if rest := g.rest(cause); rest > 0 {
 		g.until = time.Now().Add(rest)
 	}
-	if !isCollision(cause) {
+	if c.stage == established || !isCollision(cause) {
 		g.blame(endReason(cause))
 	}
 	g.show(idle)
@@ -187,6 +199,36 @@ func (g *guard) blame(reason string) {
 		}
 	}
 	g.speaker.book.problem(g.entry, reason)
+}
+
+// converseInCalm is converse, but waits if the neighbor flaps: each session that
+// comes and goes costs us, GoBGP and the log. An open connection is kept waiting,
+// not closed, for a neighbor may take that for an error of ours.
+func (g *guard) converseInCalm(c *connection) error {
+	g.mu.Lock()
+	wait := time.Until(g.calm)
+	g.mu.Unlock()
+	select {
+	case <-c.ctx.Done():
+		return context.Cause(c.ctx)
+	case <-time.After(wait):
+		return g.converse(c)
+	}
+}
+
+// soothe notes how long the session on c has lasted, now that it is over. The
+// caller holds g.mu.
+func (g *guard) soothe(c *connection) {
+	if c.stage != established {
+		return
+	}
+	hold, _ := g.hold(c.open.HoldTime)
+	if time.Since(c.up) >= hold {
+		g.short, g.calm = 0, time.Time{}
+		return
+	}
+	g.calm = time.Now().Add(min(firstCalm<<min(g.short, 20), g.ConnectRetry))
+	g.short++
 }
 
 // rest is for how long a neighbor is left alone after cause: one that makes

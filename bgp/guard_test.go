@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestANeighborWithoutRFC8950IsToldWhy(t *testing.T) {
@@ -305,5 +307,24 @@ func TestExternalNeighborsHearNoLocalPreference(t *testing.T) {
 			t.Errorf("want ORIGIN, AS_PATH and NEXT_HOP without LOCAL_PREF, got %v, %x", refused, list)
 		}
 		return
+	}
+}
+
+// TestANeighborThatFlapsHasToWaitLongerEachTime: until a session has lasted for
+// its hold time.
+func TestANeighborThatFlapsHasToWaitLongerEachTime(t *testing.T) {
+	g := &guard{session: session{Neighbor: Neighbor{HoldTime: 9 * time.Second, ConnectRetry: 5 * time.Second}}}
+	ended := func(lasted time.Duration) time.Duration {
+		g.soothe(&connection{stage: established, up: time.Now().Add(-lasted), open: open{HoldTime: 9 * time.Second}})
+		return time.Until(g.calm).Round(time.Second)
+	}
+	g.soothe(&connection{stage: openConfirm}) // that was no session
+	var waits []time.Duration
+	for _, lasted := range []time.Duration{0, time.Second, 2 * time.Second, 8 * time.Second, time.Minute, 0} {
+		waits = append(waits, max(ended(lasted), 0))
+	}
+	want := []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 5 * time.Second, 0, time.Second}
+	if diff := cmp.Diff(want, waits); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -84,16 +84,21 @@ func prepareListener(fd int, addr netip.Addr) error {
 // accept gives each connection to the neighbor's guard until l is closed. A
 // stranger's is closed at once.
 func (s *Speaker) accept(l *net.TCPListener) {
+	trouble := ""
 	for {
 		tcp, err := l.AcceptTCP()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err != nil {
-			s.log.Error().Err(err).Msg("bgp connection not accepted")
+			if err.Error() != trouble {
+				trouble = err.Error()
+				s.log.Error().Err(err).Msg("bgp connections are not accepted")
+			}
 			time.Sleep(acceptPause)
 			continue
 		}
+		trouble = ""
 		remote := addrOf(tcp.RemoteAddr())
 		if g := s.guard(remote); g != nil {
 			g.accept(tcp)
@@ -110,7 +115,10 @@ func (s session) admit(tcp *net.TCPConn) error {
 	if want := s.LocalAddress; want.IsValid() && want.WithZone("") != local {
 		return fmt.Errorf("it dialed %v, not our local address %v", local, want)
 	}
-	if ttl, least := arrivedWith(tcp), s.farthest(); ttl < least {
+	switch ttl, least := arrivedWith(tcp), s.farthest(); {
+	case ttl < least && ttl == 0:
+		return errors.New("it may be too far away: with what TTL its packets come is not known (ttl security; is the kernel in a flood of SYNs?)")
+	case ttl < least:
 		return fmt.Errorf("it is too far away: its packets come with TTL %d, not %d or more (ttl security)", ttl, least)
 	}
 	raw, err := tcp.SyscallConn()

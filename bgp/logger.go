@@ -10,6 +10,9 @@ import (
 	"github.com/rs/zerolog"
 )
 
+// acceptFailure is what GoBGP says as it gives up its listener.
+const acceptFailure = "Failed to AcceptTCP"
+
 // logger is GoBGP's way out to our log. Nothing is read there, but for what
 // GoBGP would end the process for. It is called with GoBGP's locks held and
 // must never call back.
@@ -28,8 +31,15 @@ func (l logger) Fatal(msg string, fields gobgplog.Fields) { l.die(msg, fields) }
 func (l logger) Error(msg string, fields gobgplog.Fields) { write(l.log.Error(), msg, fields) }
 
 // Warn logs at debug level: what GoBGP warns of is how its feeds end, and that
-// is our doing.
-func (l logger) Warn(msg string, fields gobgplog.Fields) { write(l.log.Debug(), msg, fields) }
+// is our doing. But after one failure to accept, as without file descriptors,
+// GoBGP never accepts again, and no session could come up any more.
+func (l logger) Warn(msg string, fields gobgplog.Fields) {
+	if msg == acceptFailure {
+		l.die(fmt.Sprintf("it no longer accepts connections: %v", fields["Error"]), fields)
+		return
+	}
+	write(l.log.Debug(), msg, fields)
+}
 
 // Info logs at debug level: the Speaker says the same in its own words.
 func (l logger) Info(msg string, fields gobgplog.Fields) { write(l.log.Debug(), msg, fields) }

@@ -6,6 +6,7 @@ import (
 
 	gobgplog "github.com/osrg/gobgp/v3/pkg/log"
 	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 )
 
 func TestLoggerNeverEndsTheProcess(t *testing.T) {
@@ -18,6 +19,16 @@ func TestLoggerNeverEndsTheProcess(t *testing.T) {
 	}
 	if got := strings.Count(out.String(), `"level":"error"`); got != 2 {
 		t.Errorf("want 2 error lines, got:\n%s", out)
+	}
+}
+
+func TestRunEndsWhenGoBGPGivesUpItsListener(t *testing.T) {
+	fatal := make(chan error, 1)
+	l := logger{log: zerolog.Nop(), fatal: fatal}
+	l.Warn("accepted conn is closed to avoid be blocked", nil)
+	l.Warn("Failed to AcceptTCP", gobgplog.Fields{"Error": unix.EMFILE})
+	if got, want := (<-fatal).Error(), "gobgp: it no longer accepts connections: too many open files"; got != want {
+		t.Errorf("want %q, got %q", want, got)
 	}
 }
 

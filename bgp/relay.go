@@ -10,7 +10,7 @@ import (
 // converse exchanges OPENs and keepalives with the neighbor (RFC 4271 section
 // 8.2.2), then relays. It returns why c must end.
 func (g *guard) converse(c *connection) error {
-	cfg, openTime := g.speaker.cfg, max(g.HoldTime, minOpenTime)
+	cfg, openTime := g.speaker.cfg, min(max(g.HoldTime, minOpenTime), maxOpenTime)
 	if err := c.send(g.open(cfg.ASN, cfg.RouterID).message(), openTime); err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (g *guard) meet(c *connection, m message) (open, error) {
 	case o.HoldTime == 0: // RFC 4271 section 6.2 lets us refuse any
 		return open{}, refuse(openError, unacceptableHoldTime, nil, "it wants no hold time: it would never miss us")
 	case g.carried(o, c.local()) == 0:
-		return open{}, refuse(openError, unsupportedCapability, nil, "it takes no IPv4 routes with an IPv6 next hop (RFC 8950)")
+		return open{}, refuse(openError, unsupportedCapability, nil, "no route can be told: it takes no IPv4 routes with an IPv6 next hop (RFC 8950), or there is no IPv6 next hop")
 	}
 	return o, nil
 }
@@ -79,15 +79,20 @@ func unexpected(m message, state string) *refusal {
 
 // relay connects the neighbor with GoBGP until c ends, and returns why it must.
 func (g *guard) relay(c *connection) error {
-	t, err := g.speaker.engine.attach(c.ctx, g.feed(c.open, c.local()))
+	hold, _ := g.hold(c.open.HoldTime)
+	ctx, cancel := context.WithTimeout(c.ctx, hold/2) // without keepalives from us, the neighbor does not wait longer
+	defer cancel()
+	t, err := g.speaker.engine.attach(ctx, g.feed(c.open, c.local()))
 	if err != nil {
 		return refuse(ceaseError, outOfResources, nil, "%v", err)
 	}
 	defer t.Close()
 	defer context.AfterFunc(c.ctx, func() { t.Conn.Close() })()
 	c.prefixes = make(map[netip.Prefix]struct{})
-	g.entry.tally.prefixes.Store(0)
-	g.establish(c)
+	g.entry.tally.prefixes.Store(0) // what the last session told is gone with it
+	if err := g.establish(c); err != nil {
+		return err
+	}
 	g.speaker.learner.up(g.Address, g.carried(c.open, c.local()), c.open.Refresh)
 	defer g.speaker.learner.down(g.Address)
 	g.running.Go(func() { g.outward(c, t) })

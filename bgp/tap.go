@@ -33,10 +33,14 @@ func (t *tap) open(ctx context.Context, theirs open) error {
 	dialer.SetMultipathTCP(false)
 	conn, err := dialer.DialContext(ctx, "tcp4", t.engine.inner.String())
 	if err != nil {
-		return err
+		return fmt.Errorf("no connection within 127.0.0.0/8: lo must be up and no firewall in between: %w", err)
 	}
 	t.Conn = conn
-	conn.SetDeadline(time.Now().Add(callTime))
+	deadline := time.Now().Add(callTime)
+	if sooner, ok := ctx.Deadline(); ok && sooner.Before(deadline) {
+		deadline = sooner
+	}
+	conn.SetDeadline(deadline)
 	defer conn.SetDeadline(time.Time{})
 	var buf [maxLength]byte
 	for i, kind := range []byte{openKind, keepaliveKind} {
