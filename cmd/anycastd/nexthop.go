@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/anycastd/anycastd/cmd/anycastd/internal/config"
 )
@@ -51,19 +53,20 @@ func ownAddresses() []netip.Addr {
 
 // refused returns a warning for each neighbor on this very host to whom routes
 // are told with a next hop that is this host's own: BIRD takes it, FRR drops the
-// route without a word.
+// route without a word. With a neighbor at an address of this host's that others
+// can reach, our end of the session has it, too.
 func refused(cfg *config.Config, own []netip.Addr) []string {
 	var out []string
 	for _, n := range cfg.BGP.Neighbors {
-		if !n.Address.IsLoopback() {
+		hops := append(slices.Clone(cfg.BGP.NextHops), n.NextHop)
+		if !slices.ContainsFunc(hops, func(a netip.Addr) bool { return a.IsValid() && a.Is4() == n.Address.Is4() }) {
+			hops = append(hops, cmp.Or(n.LocalAddress, n.Address))
+		}
+		hops = slices.DeleteFunc(hops, func(a netip.Addr) bool { return !slices.Contains(own, a) })
+		if len(hops) == 0 || !n.Address.IsLoopback() && !slices.Contains(own, n.Address) {
 			continue
 		}
-		for _, hop := range slices.Concat(cfg.BGP.NextHops, []netip.Addr{n.NextHop}) {
-			if slices.Contains(own, hop) {
-				out = append(out, fmt.Sprintf("neighbor %s is told the next hop %s, which is this host's: BIRD takes it, FRR drops the route without a word unless a route map sets another", n.Address, hop))
-				break
-			}
-		}
+		out = append(out, fmt.Sprintf("neighbor %s is told the next hop %s, which is this host's: BIRD takes it, FRR drops the route without a word unless a route map sets another", n.Address, strings.Trim(fmt.Sprint(hops), "[]")))
 	}
 	return out
 }

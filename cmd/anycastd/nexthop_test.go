@@ -53,12 +53,26 @@ func TestANeighborOnThisHostIsToldANextHopThatOthersCanUse(t *testing.T) {
 
 func TestANextHopThatFRRWouldDropIsWarnedOf(t *testing.T) {
 	addr := netip.MustParseAddr
-	cfg := &config.Config{BGP: config.BGP{Neighbors: []bgp.Neighbor{{Address: addr("127.0.0.1"), NextHop: addr("192.0.2.10")}, {Address: addr("192.0.2.1")}}}}
-	want := []string{"neighbor 127.0.0.1 is told the next hop 192.0.2.10, which is this host's: BIRD takes it, FRR drops the route without a word unless a route map sets another"}
-	if diff := cmp.Diff(want, refused(cfg, []netip.Addr{addr("192.0.2.10")})); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	if got := refused(cfg, []netip.Addr{addr("192.0.2.11")}); got != nil {
-		t.Errorf("want none, got %q", got)
+	const why = ", which is this host's: BIRD takes it, FRR drops the route without a word unless a route map sets another"
+	own := []netip.Addr{addr("192.0.2.10"), addr("192.0.2.20"), addr("2001:db8::10")}
+	for name, tc := range map[string]struct {
+		neighbor bgp.Neighbor
+		hops     []netip.Addr
+		want     []string
+	}{
+		"over loopback":                          {bgp.Neighbor{Address: addr("127.0.0.1"), NextHop: addr("192.0.2.10")}, nil, []string{"neighbor 127.0.0.1 is told the next hop 192.0.2.10" + why}},
+		"over loopback, one that is elsewhere":   {bgp.Neighbor{Address: addr("127.0.0.1"), NextHop: addr("192.0.2.254")}, nil, nil},
+		"of either family":                       {bgp.Neighbor{Address: addr("::1")}, []netip.Addr{addr("192.0.2.10"), addr("2001:db8::10")}, []string{"neighbor ::1 is told the next hop 192.0.2.10 2001:db8::10" + why}},
+		"at an address of this host's":           {bgp.Neighbor{Address: addr("192.0.2.10")}, nil, []string{"neighbor 192.0.2.10 is told the next hop 192.0.2.10" + why}},
+		"at one of this host's, from another":    {bgp.Neighbor{Address: addr("192.0.2.10"), LocalAddress: addr("192.0.2.20")}, nil, []string{"neighbor 192.0.2.10 is told the next hop 192.0.2.20" + why}},
+		"at one of this host's, a next hop else": {bgp.Neighbor{Address: addr("192.0.2.10")}, []netip.Addr{addr("192.0.2.254")}, nil},
+		"on a host of its own":                   {bgp.Neighbor{Address: addr("192.0.2.1"), LocalAddress: addr("192.0.2.10")}, []netip.Addr{addr("2001:db8::10")}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := &config.Config{BGP: config.BGP{Neighbors: []bgp.Neighbor{tc.neighbor}, NextHops: tc.hops}}
+			if diff := cmp.Diff(tc.want, refused(cfg, own)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
 	}
 }

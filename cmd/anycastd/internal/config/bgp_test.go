@@ -44,6 +44,7 @@ func TestBGP(t *testing.T) {
 		"refuses a hold_time too long":         {neighbor + `hold_time = "65536s"`, []string{"8:13: bgp.neighbor.hold_time is 18h12m16s; it takes 3s to 65535s"}},
 		"refuses a hold_time of half a second": {neighbor + `hold_time = "3500ms"`, []string{`8:13: bgp.neighbor.hold_time is 3.5s, not whole seconds (write "4s")`}},
 		"refuses a local_address elsewhere":    {neighbor + `local_address = "2001:db8::1"`, []string{"8:17: 2001:db8::1 cannot talk to 192.0.2.1: they are of different families"}},
+		"refuses a loopback local_address":     {neighbor + `local_address = "127.0.0.1"`, []string{"8:17: 127.0.0.1 is a loopback address, which 192.0.2.1 could not use as next hop (leave it out, or take this node's own address)"}},
 		"refuses an anycast local_address":     {neighbor + `local_address = "203.0.113.1"`, []string{"8:17: bgp.neighbor.local_address: 203.0.113.1 is an anycast address"}},
 		"refuses IPv6 that nobody carries":     {both, []string{"1:39: no BGP session can carry 2001:db8:a::1/128: all neighbors are IPv4 and there is no IPv6 next hop (add this node's IPv6 address to [bgp] next_hop, or an IPv6 neighbor)"}},
 		"takes IPv6 with a next hop":           {strings.ReplaceAll(both, "asn = 64512", "asn = 64512\nnext_hop = [\"2001:db8:f::10\"]"), nil},

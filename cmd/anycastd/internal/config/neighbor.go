@@ -105,6 +105,9 @@ func (n *neighborTable) takes(is4 bool) bool {
 func (c *checker) ends(path string, n *neighborTable, raw *bgpTable) {
 	if n.LocalAddress.IsValid() && n.Address.IsValid() && n.Address.Is4() != n.LocalAddress.Is4() {
 		c.fault(path+".local_address", "%s cannot talk to %s: they are of different families", n.LocalAddress, n.Address)
+	} else if n.LocalAddress.IsLoopback() && n.Address.IsValid() && !n.Address.IsLoopback() {
+		c.fault(path+".local_address", "%s is a loopback address, which %s could not use as next hop", n.LocalAddress, n.Address).
+			suggest("leave it out, or take this node's own address")
 	}
 	if zone := n.Address.Zone(); zone != "" && n.Interface != "" && n.Interface != zone {
 		c.fault(path+".interface", "neighbor %s is on %s, not on %s", n.Address, zone, quote(n.Interface)).suggest("leave interface out: the address says it")
