@@ -29,13 +29,15 @@ type entry struct {
 	session
 	tally tally
 
-	state  string
-	since  time.Time // of the last change between up and down
-	terms  terms     // of the present session
-	ups    int       // sessions so far
-	err    string    // the last error
-	erred  time.Time
-	logged string // the reason last logged for being down
+	state string
+	since time.Time // of the last change between up and down
+	terms terms     // of the present session
+	ups   int       // sessions so far
+	err   string    // the last error
+	erred time.Time
+	told  string // the last error that tells something, since the session was up
+
+	logged map[string]time.Time // when a reason for being down was logged, since it was up
 }
 
 func newBook(log zerolog.Logger, now func() time.Time) *book {
@@ -151,19 +153,44 @@ func (b *book) problem(e *entry, reason string) {
 	b.blame(e, reason)
 }
 
-// blame is problem for those who hold b.mu. A line is logged when the reason
-// changes while the session is down; of one that is still up the line comes when
-// it goes down.
+// again is when a reason that stands is worth another line.
+const again = 10 * time.Minute
+
+// closed is how a connection ends of which nobody says why.
+const closed = "connection closed by the neighbor"
+
+// blame is problem for those who hold b.mu. While the session is down each
+// reason is logged once, and again from time to time: several may take turns. Of
+// one that is still up the line comes when it goes down.
 func (b *book) blame(e *entry, reason string) {
+	switch {
+	case reason != closed:
+		e.told = reason
+	case e.told != "":
+		reason += " (before that: " + e.told + ")"
+	}
 	old := e.err
 	e.err, e.erred = reason, b.now()
 	if old != reason {
 		b.publish(e)
 	}
-	if e.state != established && e.logged != reason && !b.leaving {
-		e.logged = reason
+	if e.state != established && !b.leaving && b.news(e, reason) {
 		b.log.Warn().Stringer("neighbor", e.Address).Str("reason", reason).Msg("session does not come up")
 	}
+}
+
+// news reports whether reason is worth a line, and notes that it gets one. The
+// caller holds b.mu.
+func (b *book) news(e *entry, reason string) bool {
+	maps.DeleteFunc(e.logged, func(_ string, at time.Time) bool { return b.now().Sub(at) >= again })
+	if _, logged := e.logged[reason]; logged {
+		return false
+	}
+	if e.logged == nil {
+		e.logged = make(map[string]time.Time)
+	}
+	e.logged[reason] = b.now()
+	return true
 }
 
 // state notes that the session of e changed to state, on these terms.
@@ -180,11 +207,11 @@ func (b *book) state(e *entry, state string, t terms) {
 	}
 	switch {
 	case state == established:
-		e.logged = ""
+		e.logged, e.told = nil, ""
 		e.ups++
 		b.log.Info().Stringer("neighbor", e.Address).Stringer("local", t.local).Stringer("hold", t.hold).Msg("session up")
 	case old == established:
-		e.logged = e.err
+		b.news(e, e.err)
 		level := zerolog.WarnLevel
 		if b.leaving {
 			level = zerolog.InfoLevel

@@ -53,6 +53,8 @@ func TestBookTellsEachReasonOnce(t *testing.T) {
 	}
 	d.step(openSent)
 	d.problem(d.entry, "connection closed by the neighbor")
+	d.problem(d.entry, "connection refused") // they take turns
+	d.problem(d.entry, "connection closed by the neighbor")
 	d.step(idle)
 	d.step(openSent)
 	d.step(established)
@@ -62,7 +64,7 @@ func TestBookTellsEachReasonOnce(t *testing.T) {
 	d.problem(d.entry, "connection refused")
 	want := []string{
 		`"reason":"connection refused","message":"session does not come up"`,
-		`"reason":"connection closed by the neighbor","message":"session does not come up"`,
+		`"reason":"connection closed by the neighbor (before that: connection refused)","message":"session does not come up"`,
 		`"local":"192.0.2.1","hold":"9s","message":"session up"`,
 		`"reason":"neighbor sent Cease","message":"session down"`,
 		`"reason":"connection refused","message":"session does not come up"`,

@@ -155,7 +155,7 @@ func endReason(cause error) string {
 	case errors.As(cause, &refused):
 		return fmt.Sprintf("%s: we sent %s", refused.reason, notification{refused.code, refused.subcode, ""})
 	case errors.Is(cause, io.EOF), errors.Is(cause, io.ErrUnexpectedEOF), errors.Is(cause, syscall.ECONNRESET), errors.Is(cause, syscall.EPIPE):
-		return "connection closed by the neighbor"
+		return closed
 	case errors.Is(cause, os.ErrDeadlineExceeded):
 		return "the neighbor takes no more octets"
 	}

@@ -28,7 +28,7 @@ func TestALostUplinkIsToldBeforeAnyHoldTimerEnds(t *testing.T) {
 		}
 		return nil
 	})
-	if lines := daemon.Lines("uplink changed"); len(lines) == 0 || !strings.Contains(lines[0], "router has no carrier") {
+	if lines := daemon.Lines("the uplink is lost"); len(lines) == 0 || !strings.Contains(lines[0], "router has no carrier") {
 		t.Errorf("the log says %q", lines)
 	}
 	f.router.Run("ip", "link", "set", "front", "up")

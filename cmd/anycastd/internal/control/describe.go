@@ -123,39 +123,41 @@ const (
 // state sums the routes up.
 func (l *Loop) state() (state, reason string) {
 	count := map[policy.RouteWish]int{}
-	ever := false
+	up, deaf, ever := 0, 0, false
+	why, unheard := "", l.unheard()
 	for _, r := range l.plan.Routes {
 		count[r.Wish]++
 		ever = ever || r.Ever
 		if r.Wish != policy.Announced {
 			reason = r.Prefix.String() + ": " + r.Reason
 		}
+		if r.Wish == policy.Announced || r.Wish == policy.Worse {
+			up++
+			if nobody := unheard(r.Prefix); nobody != "" {
+				deaf++
+				why, reason = nobody, r.Prefix.String()+": "+nobody
+			}
+		}
 	}
 	switch {
 	case l.view.Stopping:
 		return "stopping", reason
-	case count[policy.Announced]+count[policy.Worse] > 0 && !l.heard():
-		return "unheard", l.unreached()
+	case up > 0 && deaf == up:
+		return "unheard", why
+	case deaf > 0 || up > 0 && up < len(l.plan.Routes):
+		return "partly in service", reason
 	case count[policy.Announced] == len(l.plan.Routes) && l.parts.Speaker == nil:
 		return inService, "every prefix may be announced, but no neighbor is configured"
 	case count[policy.Announced] == len(l.plan.Routes):
 		return inService, "every prefix is announced"
-	case count[policy.Announced]+count[policy.Worse] == len(l.plan.Routes):
+	case up == len(l.plan.Routes):
 		return madeWorse, reason
-	case count[policy.Announced]+count[policy.Worse] > 0:
-		return "partly in service", reason
 	case count[policy.GracefulShutdown] > 0:
 		return "draining", reason
 	case !ever:
 		return "starting", reason
 	}
 	return "out of service", reason
-}
-
-// heard says whether some neighbor hears what is announced, if that is asked
-// for at all.
-func (l *Loop) heard() bool {
-	return l.parts.Speaker == nil || slices.ContainsFunc(l.parts.Speaker.Peers(), l.reached)
 }
 
 // gateways lists the gateways.
@@ -222,7 +224,7 @@ func (l *Loop) ownAddresses() []Address {
 
 // routesAsSeen lists the prefixes, with the speaker's own trouble if it has any.
 func (l *Loop) routesAsSeen() []Route {
-	out := []Route{}
+	out, unheard := []Route{}, l.unheard()
 	for _, r := range l.plan.Routes {
 		route := Route{Prefix: r.Prefix, State: string(r.Wish), Since: r.Since, Reason: r.Reason}
 		switch {
@@ -230,8 +232,8 @@ func (l *Loop) routesAsSeen() []Route {
 			route.Reason += "; but no neighbor is configured"
 		case l.routeErr != nil:
 			route.Reason += "; but " + l.routeErr.Error()
-		case !l.heard():
-			route.Reason += "; but " + l.unreached()
+		case unheard(r.Prefix) != "":
+			route.Reason += "; but " + unheard(r.Prefix)
 		}
 		out = append(out, route)
 	}

@@ -2,9 +2,7 @@ package control
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -32,37 +30,48 @@ func list(all []netip.Addr) string {
 	return strings.Join(words, ", ")
 }
 
-// seeUplinks takes in by which links the neighbors are reached, and tells of one
-// that went down: BGP itself notices when its hold timer ends.
+// seeUplinks takes in by which links the neighbors are reached: that one went
+// down BGP itself notices only when its hold timer ends.
 func (l *Loop) seeUplinks() {
-	was := l.uplinks
 	l.uplinks = map[netip.Addr]netlink.Uplink{}
 	for _, u := range l.parts.Uplinks.Uplinks() {
 		l.uplinks[u.To] = u
 	}
-	for _, to := range slices.SortedFunc(maps.Keys(l.uplinks), netip.Addr.Compare) {
-		u, before := l.uplinks[to], was[to]
-		if u.Up == before.Up && u.Reason == before.Reason {
-			continue
-		}
-		if _, known := was[to]; known || !u.Up {
-			l.log.WithLevel(level(!u.Up)).Stringer("neighbor", to).Str("uplink", u.Link).Bool("up", u.Up).Str("reason", u.Reason).Msg("uplink changed")
-		}
-	}
 }
 
-// reached says whether p's session is up, and the link to p as far as is known.
-func (l *Loop) reached(p bgp.Peer) bool {
-	u, known := l.uplinks[p.Address]
-	return p.Up() && (!known || u.Up)
+// unheard returns a function that says why no neighbor hears of a prefix, as it
+// is now; "" if one does, or if there are none to. A session is as good as the
+// link to the neighbor, as far as that is known.
+func (l *Loop) unheard() func(netip.Prefix) string {
+	if l.parts.Speaker == nil {
+		return func(netip.Prefix) string { return "" }
+	}
+	peers := l.parts.Speaker.Peers()
+	return func(p netip.Prefix) string { return l.unheardBy(peers, p) }
 }
 
-// unreached is why no neighbor hears what is announced.
-func (l *Loop) unreached() string {
-	for _, p := range l.parts.Speaker.Peers() {
-		if u := l.uplinks[p.Address]; p.Up() && u.Reason != "" {
-			return "no neighbor can be reached: " + u.Reason
+// unheardBy is why none of these neighbors hears of p; "" if one does.
+func (l *Loop) unheardBy(peers []bgp.Peer, p netip.Prefix) string {
+	why := "no neighbor is established"
+	for _, peer := range peers {
+		u, known := l.uplinks[peer.Address]
+		switch {
+		case !peer.Up():
+		case known && !u.Up:
+			why = "no neighbor can be reached: " + u.Reason
+		case !carries(peer.Families, p):
+			why = "no neighbor that is established takes routes of that family"
+		default:
+			return ""
 		}
 	}
-	return "no neighbor is established"
+	return why
+}
+
+// carries reports whether a session of these families has p.
+func carries(f bgp.Families, p netip.Prefix) bool {
+	if p.Addr().Is4() {
+		return f.Has(bgp.IPv4Unicast)
+	}
+	return f.Has(bgp.IPv6Unicast)
 }

@@ -308,7 +308,7 @@ func site() *config.Config {
 func newWorld() *world {
 	return &world{
 		fail: map[string]error{}, hang: map[string]bool{}, dead: map[netip.Addr]bool{}, proven: map[netip.AddrPort]time.Time{},
-		peers: []bgp.Peer{{Address: netip.MustParseAddr("192.0.2.1"), ASN: 64500, State: "Established"}},
+		peers: []bgp.Peer{{Address: netip.MustParseAddr("192.0.2.1"), ASN: 64500, State: "Established", Families: bgp.IPv4Unicast | bgp.IPv6Unicast}},
 	}
 }
 

@@ -372,7 +372,11 @@ func TestStatusTellsOfPeers(t *testing.T) {
 		if s.Peers[0].Reason != "connection refused" || s.Routes[0].Reason != "in service; but no neighbor is established" || s.State != "unheard" {
 			t.Errorf("got %s, %+v, %+v", s.State, s.Peers, s.Routes)
 		}
-		w.set(func() { w.peers[0].State = "Established" })
+		w.set(func() { w.peers[0].State, w.peers[0].Families = "Established", bgp.IPv6Unicast })
+		if s := w.status(t); s.State != "unheard" || s.Reason != "no neighbor that is established takes routes of that family" {
+			t.Errorf("of an IPv4 prefix that only an IPv6 session is up for: %s, %s", s.State, s.Reason)
+		}
+		w.set(func() { w.peers[0].Families = bgp.IPv4Unicast })
 		if s := w.status(t); s.Peers[0].Reason != "session up" || s.Routes[0].Reason != "in service" {
 			t.Errorf("got %+v, %+v", s.Peers, s.Routes)
 		}

@@ -148,8 +148,9 @@ func (l *Loop) lookAround() {
 		own.Proven = own.Proven || own.Installed.OK && own.Listening.OK && own.Answers.OK
 		l.view.Own[a] = own
 	}
-	if l.heard() {
-		for _, p := range l.told {
+	unheard := l.unheard()
+	for _, p := range l.told {
+		if unheard(p) == "" {
 			l.view.Spoken[p] = true
 		}
 	}

@@ -123,7 +123,7 @@ func tortureBy(t *testing.T, seed uint64) {
 	x := &torture{t: t, r: r, seed: seed, begun: time.Now(), dead: map[netip.Addr]bool{}, ill: map[string]time.Time{}}
 	x.outside = &outside{
 		modes: map[string]*mode{}, records: map[string][]dnspub.Record{}, cfg: tortured(r),
-		peers: []bgp.Peer{{Address: netip.MustParseAddr("192.0.2.1"), ASN: 64500, State: "Established"}},
+		peers: []bgp.Peer{{Address: netip.MustParseAddr("192.0.2.1"), ASN: 64500, State: "Established", Families: bgp.IPv4Unicast | bgp.IPv6Unicast}},
 	}
 	for range 8 {
 		x.sample = append(x.sample, x.client())
