@@ -183,7 +183,7 @@ func (g *guard) serve(c *connection) {
 	if rest := g.rest(cause); rest > 0 {
 		g.until = time.Now().Add(rest)
 	}
-	if c.stage == established || !isCollision(cause) {
+	if c.stage == established || !isCollision(cause) && g.ctx.Err() == nil { // that we end it ourselves is no trouble
 		g.blame(endReason(cause))
 	}
 	g.show(idle)
