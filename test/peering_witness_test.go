@@ -66,7 +66,7 @@ asn        = %d
 router_id  = %q
 next_hop   = [%s]
 drain_wait = "1s"
-settle     = "0s"
+settle     = "1s"
 [bgp.announce]
 communities          = ["64500:1", "64500:2"]
 large_communities    = ["64500:1:2"]
